@@ -1,0 +1,269 @@
+#!/usr/bin/env bash
+# Installs what building, testing and checking inferd needs, on Debian 12 and 13.
+#
+#   tools/deps.sh [build|test|train|bench|fuzz|lint]...    (nothing named: build)
+#   tools/deps.sh prefix|cache|venv-test|venv-train        print a path, install nothing
+#
+# Debian's packages are installed with apt (as root, else through sudo). What this Debian does not
+# have goes under one folder outside the tree, ${INFERD_CACHE}, and touches nothing else:
+#   prefix-<debian>/include, lib   ONNX Runtime and its C header; on Debian 12 llhttp and yyjson
+#   venv-test, venv-train          Python environments, made again when their requirements change
+# Every step looks first, so a second run takes a fraction of a second. Each result appears under
+# its final name only when it is complete: an interrupted run leaves nothing half made.
+set -euo pipefail
+
+ORT_VERSION=1.31.1
+ORT_SHA256_x86_64=fc44112fbe06d7d689c57e11d3862031f64711007e4ee020f8eed5185fd2c1d3
+ORT_SHA256_aarch64=8aa3b76b28c778a2b1dd660d34161adb1d508c9ccd04ff9dc80e26eca5df8467
+PREFIX_RECIPE=1 # raise it when the contents of the prefix change
+
+BUILD_PACKAGES=(gcc libc6-dev make cmake ninja-build pkg-config python3 python3-venv
+    libuv1-dev libssl-dev libyaml-dev zlib1g-dev libcmocka-dev)
+BUILD_PACKAGES_13=(libllhttp-dev libyyjson-dev)
+TEST_PACKAGES=(curl git openssl python3-venv)
+BENCH_PACKAGES=(nginx-light wrk)
+LINT_PACKAGES=(clang-tidy cppcheck shellcheck codespell yamllint)
+
+TREE=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+CACHE=${INFERD_CACHE:-${XDG_CACHE_HOME:-${HOME:?set HOME or INFERD_CACHE}/.cache}/ai-inference-service}
+
+say() { printf 'deps: %s\n' "$*" >&2; }
+die() {
+    printf 'deps: error: %s\n' "$*" >&2
+    exit 1
+}
+
+# The Debian release this machine runs: 12 or 13.
+debian_version() {
+    local id='' version=''
+    if [ -r /etc/os-release ]; then
+        id=$(sed -n 's/^ID=//p' /etc/os-release | tr -d '"')
+        version=$(sed -n 's/^VERSION_ID=//p' /etc/os-release | tr -d '"')
+    fi
+    case "$id $version" in
+    'debian 12' | 'debian 13') echo "$version" ;;
+    *) die "this needs Debian 12 or 13, and the machine runs '${id:-unknown} ${version:-unknown}'" ;;
+    esac
+}
+
+DEBIAN=$(debian_version)
+PREFIX=$CACHE/prefix-$DEBIAN
+
+# Runs a command quietly; shows the end of what it printed only when it fails.
+quietly() {
+    local log status=0
+    log=$(mktemp)
+    "$@" >"$log" 2>&1 || status=$?
+    [ "$status" -eq 0 ] || tail -n 15 "$log" >&2
+    rm -f "$log"
+    return "$status"
+}
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    else
+        sudo -n "$@" 2>/dev/null || sudo "$@"
+    fi
+}
+
+apt_is_installed() {
+    [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null || true)" = installed ]
+}
+
+# Installs those of the named packages that are missing, in one go.
+apt_need() {
+    local package missing=()
+    for package in "$@"; do
+        apt_is_installed "$package" || missing+=("$package")
+    done
+    [ "${#missing[@]}" -gt 0 ] || return 0
+    if [ "$(id -u)" -ne 0 ] && ! command -v sudo >/dev/null; then
+        die "not root and no sudo here; as root run: apt-get install ${missing[*]}"
+    fi
+    say "installing with apt: ${missing[*]}"
+    local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300)
+    quietly as_root "${apt[@]}" update || die "apt-get update failed (see above)"
+    quietly as_root "${apt[@]}" install --no-install-recommends "${missing[@]}" ||
+        die "apt could not install: ${missing[*]} (see above)"
+}
+
+# Fetches Debian 13's packages into $1 without installing them. On Debian 12 through a private apt
+# configuration: this machine's own sources with the release's name replaced, so the same mirror
+# and the same signature checks; nothing of it is left on the system.
+fetch_debian13_packages() {
+    local into=$1
+    shift
+    local apt=(apt-get -q)
+    mkdir -p "$into"
+    if [ "$DEBIAN" = 12 ]; then
+        local state=$CACHE/apt13 sources=/etc/apt/sources.list
+        mkdir -p "$state/lists/partial" "$state/cache/archives/partial"
+        if [ -s /etc/apt/sources.list.d/debian.sources ]; then
+            sources=/etc/apt/sources.list.d/debian.sources
+        fi
+        local private=$state/trixie.${sources##*.}
+        grep -v '^deb cdrom' "$sources" | sed 's/bookworm/trixie/g' >"$private" ||
+            die "no Debian package source in /etc/apt to derive Debian 13's from"
+        apt+=(-o "Dir::Etc::SourceList=$private" -o Dir::Etc::SourceParts=/nonexistent
+            -o "Dir::State::Lists=$state/lists" -o "Dir::Cache=$state/cache" -o APT::Sandbox::User=root)
+        quietly "${apt[@]}" update || die "could not read Debian 13's package lists (see above)"
+    elif ! apt-cache show "$1" >/dev/null 2>&1; then
+        quietly as_root apt-get -q update || die "apt-get update failed (see above)"
+    fi
+    (cd "$into" && quietly "${apt[@]}" -o APT::Sandbox::User=root download "$@") ||
+        die "could not download from Debian 13: $* (see above)"
+}
+
+# Debian's own interpreter: one from elsewhere in PATH may lack venv or be of another version.
+python() { if [ -x /usr/bin/python3 ]; then /usr/bin/python3 "$@"; else python3 "$@"; fi; }
+
+# Puts libonnxruntime.so, taken out of the Python wheel and checked, into $1/lib.
+fetch_onnxruntime() {
+    local into=$1 arch sha256 pip=$CACHE/venv-pip
+    arch=$(uname -m)
+    local pin=ORT_SHA256_$arch
+    sha256=${!pin:-}
+    [ -n "$sha256" ] || die "ONNX Runtime is pinned for x86_64 and aarch64, not for $arch"
+    if [ ! -x "$pip/bin/pip" ]; then
+        rm -rf "$pip"
+        quietly python -m venv "$pip" || die "python3 -m venv failed (is python3-venv installed?)"
+    fi
+    quietly "$pip/bin/pip" --disable-pip-version-check download --no-deps --only-binary=:all: \
+        --implementation cp --python-version 3.11 --abi cp311 --platform "manylinux_2_28_$arch" \
+        --dest "$into/wheel" "onnxruntime==$ORT_VERSION" ||
+        die "pip could not download onnxruntime $ORT_VERSION (see above)"
+    mkdir -p "$into/lib" "$into/share/doc/onnxruntime"
+    python - "$into" "$ORT_VERSION" <<'PYTHON' || die "the onnxruntime wheel is not what was expected"
+import glob, pathlib, sys, zipfile
+into, version = pathlib.Path(sys.argv[1]), sys.argv[2]
+with zipfile.ZipFile(glob.glob(f"{into}/wheel/onnxruntime-*.whl")[0]) as wheel:
+    library = f"libonnxruntime.so.{version}"
+    (into / "lib" / library).write_bytes(wheel.read(f"onnxruntime/capi/{library}"))
+    for name in ("LICENSE", "ThirdPartyNotices.txt"):
+        (into / "share/doc/onnxruntime" / name).write_bytes(wheel.read(f"onnxruntime/{name}"))
+PYTHON
+    local library=$into/lib/libonnxruntime.so.$ORT_VERSION
+    echo "$sha256  $library" | sha256sum --check --status ||
+        die "libonnxruntime.so.$ORT_VERSION for $arch does not have its pinned SHA-256"
+    chmod 755 "$library"
+    ln -sf "libonnxruntime.so.$ORT_VERSION" "$into/lib/libonnxruntime.so.1"
+    ln -sf libonnxruntime.so.1 "$into/lib/libonnxruntime.so"
+    rm -rf "$into/wheel"
+}
+
+make_prefix() {
+    local stamp
+    stamp="recipe $PREFIX_RECIPE, onnxruntime $ORT_VERSION, $(uname -m)"
+    [ "$(cat "$PREFIX/stamp" 2>/dev/null || true)" != "$stamp" ] || return 0
+    say "fetching ONNX Runtime $ORT_VERSION and headers into $PREFIX"
+    local work=$PREFIX.new packages=(libonnxruntime-dev) deb triplet
+    [ "$DEBIAN" = 13 ] || packages+=(libllhttp-dev libyyjson-dev libyyjson0)
+    rm -rf "$work"
+    mkdir -p "$work/lib"
+    fetch_onnxruntime "$work"
+    fetch_debian13_packages "$work/debs" "${packages[@]}"
+    for deb in "$work"/debs/*.deb; do
+        dpkg -x "$deb" "$work/root"
+    done
+    triplet=$(gcc -print-multiarch)
+    mv "$work/root/usr/include" "$work/include"
+    if [ "$DEBIAN" = 12 ]; then
+        cp -a "$work/root/usr/lib/$triplet"/libllhttp.a "$work/root/usr/lib/$triplet"/libyyjson.so* \
+            "$work/lib/"
+        cp -a "$work/root/usr/share/doc/libllhttp-dev" "$work/root/usr/share/doc/libyyjson0" \
+            "$work/share/doc/"
+    fi
+    rm -rf "$work/root" "$work/debs"
+    echo "$stamp" >"$work/stamp"
+    rm -rf "$PREFIX"
+    mv "$work" "$PREFIX"
+}
+
+# Makes the Python environment $1 from the requirements file $2.
+make_venv() {
+    local venv=$1 requirements=$2 stamp
+    [ -r "$requirements" ] || die "missing ${requirements#"$TREE"/}"
+    stamp=$(python -c 'import sys; print(sys.version)' && sha256sum <"$requirements")
+    [ "$(cat "$venv/stamp" 2>/dev/null || true)" != "$stamp" ] || return 0
+    say "making the Python environment $venv from ${requirements#"$TREE"/}"
+    rm -rf "$venv"
+    quietly python -m venv "$venv" || die "python3 -m venv failed (is python3-venv installed?)"
+    quietly "$venv/bin/pip" --disable-pip-version-check install -r "$requirements" ||
+        die "pip could not install ${requirements#"$TREE"/} (see above)"
+    echo "$stamp" >"$venv/stamp"
+}
+
+need_build() {
+    local packages=("${BUILD_PACKAGES[@]}")
+    [ "$DEBIAN" = 12 ] || packages+=("${BUILD_PACKAGES_13[@]}")
+    apt_need "${packages[@]}"
+    make_prefix
+}
+
+need_test() {
+    need_build
+    apt_need "${TEST_PACKAGES[@]}"
+    make_venv "$CACHE/venv-test" "$TREE/tests/requirements.txt"
+}
+
+need_train() {
+    apt_need python3 python3-venv
+    make_venv "$CACHE/venv-train" "$TREE/models/requirements.txt"
+}
+
+need_bench() {
+    need_build
+    local had_nginx=yes
+    apt_is_installed nginx-light || had_nginx=no
+    apt_need "${BENCH_PACKAGES[@]}"
+    # The package starts a web server on port 80; the benchmark runs its own.
+    if [ "$had_nginx" = no ]; then
+        say "stopping the web server that the nginx package started"
+        if [ -d /run/systemd/system ]; then
+            quietly as_root systemctl disable --now nginx || true
+        elif [ -x /etc/init.d/nginx ]; then
+            quietly as_root /etc/init.d/nginx stop || true
+            quietly as_root update-rc.d nginx disable || true
+        fi
+    fi
+}
+
+# The clang that Debian's `clang` package means: 14 on Debian 12, 19 on Debian 13.
+need_fuzz() {
+    need_build
+    local version=14
+    [ "$DEBIAN" = 12 ] || version=19
+    apt_need clang "libclang-rt-$version-dev"
+}
+
+need_lint() {
+    need_build
+    apt_need "${LINT_PACKAGES[@]}" python3-venv
+    make_venv "$CACHE/venv-lint" "$TREE/tools/lint-requirements.txt"
+}
+
+main() {
+    [ $# -gt 0 ] || set -- build
+    case "$1" in
+    prefix) echo "$PREFIX" && return ;;
+    cache) echo "$CACHE" && return ;;
+    venv-test | venv-train | venv-lint) echo "$CACHE/$1" && return ;;
+    esac
+    local what
+    for what in "$@"; do
+        case "$what" in
+        build | test | train | bench | fuzz | lint) ;;
+        *) die "unknown part '$what'; known: build test train bench fuzz lint" ;;
+        esac
+    done
+    mkdir -p "$CACHE" 2>/dev/null || die "cannot make the folder $CACHE (set INFERD_CACHE)"
+    # One run at a time: two at once would fetch into the same folders.
+    exec 9>"$CACHE/deps.lock"
+    flock 9
+    for what in "$@"; do
+        "need_$what"
+    done
+}
+
+main "$@"
