@@ -1,0 +1,147 @@
+#include "base/buffer.h"
+
+#include "base/check.h"
+#include "base/memory.h"
+#include "base/num.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+enum { CAPACITY_MIN = 256 };
+
+void buffer_init(struct buffer *buffer, size_t max) {
+    *buffer = (struct buffer){.max = max};
+}
+
+void buffer_done(struct buffer *buffer) {
+    mem_free(&buffer->data);
+    buffer_init(buffer, buffer->max);
+}
+
+void buffer_clear(struct buffer *buffer) {
+    buffer->used = 0;
+    buffer->full = false;
+}
+
+char *buffer_reserve(struct buffer *buffer, size_t more) {
+    if (buffer->full || more > buffer->max - buffer->used) {
+        buffer->full = true;
+        return NULL;
+    }
+    size_t need = buffer->used + more;
+    if (need > buffer->capacity) {
+        size_t doubled = buffer->capacity > buffer->max / 2 ? buffer->max : buffer->capacity * 2;
+        size_t want = MAX(MAX(need, doubled), MIN((size_t)CAPACITY_MIN, buffer->max));
+        buffer->data = mem_resize(buffer->data, want);
+        buffer->capacity = want;
+    }
+    return buffer->data + buffer->used;
+}
+
+void buffer_add(struct buffer *buffer, const void *p, size_t n) {
+    if (n == 0)
+        return;
+    char *to = buffer_reserve(buffer, n);
+    if (!to)
+        return;
+    memcpy(to, p, n);
+    buffer->used += n;
+}
+
+void buffer_add_str(struct buffer *buffer, struct str s) {
+    buffer_add(buffer, s.p, s.n);
+}
+
+void buffer_add_c(struct buffer *buffer, const char *s) {
+    buffer_add(buffer, s, strlen(s));
+}
+
+void buffer_add_char(struct buffer *buffer, char c) {
+    buffer_add(buffer, &c, 1);
+}
+
+void buffer_add_u64(struct buffer *buffer, uint64_t value) {
+    char digits[20];
+    size_t at = sizeof digits;
+    do {
+        digits[--at] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value);
+    buffer_add(buffer, digits + at, sizeof digits - at);
+}
+
+void buffer_add_i64(struct buffer *buffer, int64_t value) {
+    if (value < 0)
+        buffer_add_char(buffer, '-');
+    buffer_add_u64(buffer, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
+}
+
+void buffer_add_format(struct buffer *buffer, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    CHECK(n >= 0);
+    char *to = buffer_reserve(buffer, (size_t)n + 1);
+    if (!to)
+        return;
+    va_start(args, format);
+    vsnprintf(to, (size_t)n + 1, format, args);
+    va_end(args);
+    buffer->used += (size_t)n;
+}
+
+/* Length of the well-formed UTF-8 sequence at the start of `s`, or 0. */
+static size_t utf8_sequence(struct str s) {
+    unsigned char c = (unsigned char)s.p[0];
+    size_t n = c < 0x80 ? 1 : c < 0xE0 ? 2 : c < 0xF0 ? 3 : 4;
+    return n <= s.n && str_is_utf8((struct str){s.p, n}) ? n : 0;
+}
+
+static void add_json_escape(struct buffer *buffer, unsigned char c) {
+    switch (c) {
+    case '"':
+        buffer_add(buffer, "\\\"", 2);
+        break;
+    case '\\':
+        buffer_add(buffer, "\\\\", 2);
+        break;
+    case '\n':
+        buffer_add(buffer, "\\n", 2);
+        break;
+    case '\r':
+        buffer_add(buffer, "\\r", 2);
+        break;
+    case '\t':
+        buffer_add(buffer, "\\t", 2);
+        break;
+    default:
+        buffer_add_format(buffer, "\\u%04x", (unsigned)c);
+    }
+}
+
+void buffer_add_json_string(struct buffer *buffer, struct str s) {
+    buffer_add_char(buffer, '"');
+    size_t plain = 0; /* start of the run that needs no escape */
+    size_t i = 0;
+    while (i < s.n) {
+        unsigned char c = (unsigned char)s.p[i];
+        if (c >= 0x20 && c < 0x80 && c != '"' && c != '\\') {
+            i++;
+            continue;
+        }
+        size_t n = c >= 0x80 ? utf8_sequence((struct str){s.p + i, s.n - i}) : 0;
+        if (n > 0) {
+            i += n;
+            continue;
+        }
+        buffer_add(buffer, s.p + plain, i - plain);
+        if (c >= 0x80)
+            buffer_add(buffer, "\xEF\xBF\xBD", 3);
+        else
+            add_json_escape(buffer, c);
+        plain = ++i;
+    }
+    buffer_add(buffer, s.p + plain, i - plain);
+    buffer_add_char(buffer, '"');
+}
