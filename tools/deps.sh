@@ -13,8 +13,9 @@
 set -euo pipefail
 
 ORT_VERSION=1.31.1
-ORT_SHA256_x86_64=fc44112fbe06d7d689c57e11d3862031f64711007e4ee020f8eed5185fd2c1d3
-ORT_SHA256_aarch64=8aa3b76b28c778a2b1dd660d34161adb1d508c9ccd04ff9dc80e26eca5df8467
+declare -A ORT_SHA256=(
+    [x86_64]=fc44112fbe06d7d689c57e11d3862031f64711007e4ee020f8eed5185fd2c1d3
+    [aarch64]=8aa3b76b28c778a2b1dd660d34161adb1d508c9ccd04ff9dc80e26eca5df8467)
 PREFIX_RECIPE=1 # raise it when the contents of the prefix change
 
 BUILD_PACKAGES=(gcc libc6-dev make cmake ninja-build pkg-config python3 python3-venv
@@ -122,8 +123,7 @@ python() { if [ -x /usr/bin/python3 ]; then /usr/bin/python3 "$@"; else python3 
 fetch_onnxruntime() {
     local into=$1 arch sha256 pip=$CACHE/venv-pip
     arch=$(uname -m)
-    local pin=ORT_SHA256_$arch
-    sha256=${!pin:-}
+    sha256=${ORT_SHA256[$arch]:-}
     [ -n "$sha256" ] || die "ONNX Runtime is pinned for x86_64 and aarch64, not for $arch"
     if [ ! -x "$pip/bin/pip" ]; then
         rm -rf "$pip"

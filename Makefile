@@ -1,0 +1,96 @@
+# The front door. CMake builds (CMakePresets.json), tools/deps.sh installs what is missing, and
+# everything made lies in build/ or in the cache folder that `tools/deps.sh cache` names.
+.DEFAULT_GOAL := help
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS += --no-print-directory
+
+JOBS ?= $(shell nproc)
+FUZZ_SECONDS ?= 30
+# The preset to build: release, dev, asan, tsan, coverage, analyze or fuzz.
+PRESET ?= release
+# What `make run` starts; RUN_ARGS adds to it.
+RUN_COMMAND ?= serve --repository-path=models/repository
+RUN_ARGS ?=
+# More for pytest, for example PYTEST_ARGS="-k binary -x".
+PYTEST_ARGS ?=
+BENCH_ARGS ?=
+export JOBS FUZZ_SECONDS PYTEST_ARGS
+
+.PHONY: help
+help: ## List the targets
+	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
+
+.PHONY: run
+run: build ## Install what is missing, build, and serve the demonstration model
+	@echo "make: starting build/release/inferd $(RUN_COMMAND) $(RUN_ARGS)"
+	@exec build/release/inferd $(RUN_COMMAND) $(RUN_ARGS)
+
+.PHONY: build
+build: ## Build build/release/inferd (another kind: make build PRESET=dev)
+	@tools/deps.sh build $(if $(filter fuzz,$(PRESET)),fuzz)
+	@tools/build.sh $(PRESET)
+
+.PHONY: test
+test: ## Build and pass every test: plain, AddressSanitizer, ThreadSanitizer, and the checks
+	@tools/test.sh all
+
+.PHONY: test-unit
+test-unit: ## Unit tests and fuzz corpora of the release build
+	@tools/test.sh unit
+
+.PHONY: test-api
+test-api: ## Black-box tests of the release program (PYTEST_ARGS="-k name" picks some)
+	@tools/test.sh api
+
+.PHONY: test-asan
+test-asan: ## Unit and black-box tests with AddressSanitizer and UndefinedBehaviorSanitizer
+	@tools/test.sh asan
+
+.PHONY: test-tsan
+test-tsan: ## Unit tests and the concurrent black-box tests with ThreadSanitizer
+	@tools/test.sh tsan
+
+.PHONY: check
+check: ## Repository checks: layers, sizes, banned functions, stale documents, ...
+	@tools/check.sh
+
+.PHONY: fuzz
+fuzz: ## Fuzz every parser for FUZZ_SECONDS each (30), from the committed corpus
+	@tools/deps.sh fuzz
+	@tools/fuzz.sh
+
+.PHONY: bench
+bench: ## Measure the server beside bare ONNX Runtime and nginx (BENCH_ARGS=...)
+	@tools/deps.sh bench test
+	@tools/build.sh release
+	@bench/run $(BENCH_ARGS)
+
+.PHONY: lint
+lint: ## clang-tidy, cppcheck, gcc -fanalyzer, clang-format, shellcheck, yamllint, codespell
+	@tools/deps.sh lint
+	@tools/lint.sh
+
+.PHONY: format
+format: ## Format the C sources in place
+	@tools/deps.sh lint
+	@tools/lint.sh --format
+
+.PHONY: coverage
+coverage: ## Lines that the unit tests execute, per layer
+	@tools/deps.sh test
+	@tools/coverage.sh
+
+.PHONY: retrain
+retrain: ## Train the demonstration model again and compare with the committed answers
+	@tools/deps.sh train
+	@echo "make: running models/train.py"
+	@"$$(tools/deps.sh venv-train)/bin/python" models/train.py
+
+.PHONY: docs
+docs: build ## Write the generated reference pages again (docs/reference)
+	@tools/docs.sh
+
+.PHONY: clean
+clean: ## Remove build/ (what was installed or fetched stays)
+	rm -rf build
