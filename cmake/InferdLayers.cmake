@@ -38,9 +38,12 @@ function(inferd_program)
     target_link_libraries(inferd PRIVATE inferd::flags inferd_cmd)
     target_link_options(inferd PRIVATE ${INFERD_LTO_LINK})
     add_dependencies(inferd inferd_version_header)
+    # Libraries are looked for beside the program only, so that it holds no path of this machine:
+    # in ../lib once installed, in lib (a link to the prefix's) where it was built.
+    file(CREATE_LINK ${INFERD_PREFIX}/lib ${CMAKE_BINARY_DIR}/lib SYMBOLIC)
     set_target_properties(inferd PROPERTIES
         RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}
-        BUILD_RPATH "\$ORIGIN/../lib" INSTALL_RPATH "\$ORIGIN/../lib")
+        BUILD_WITH_INSTALL_RPATH ON INSTALL_RPATH "\$ORIGIN/../lib:\$ORIGIN/lib")
     install(TARGETS inferd RUNTIME DESTINATION bin)
     # What no distribution's packages bring along, beside the program: bin/ and lib/.
     install(CODE "

@@ -34,7 +34,7 @@ stage() {
 unit_tests() {
     local preset=$1
     say "unit tests of build/$preset"
-    "${@:2}" ctest --test-dir "$BUILD/$preset" --parallel "$JOBS" --no-tests=error \
+    "${@:2}" ctest --test-dir "$BUILD/$preset" --parallel "$JOBS" --no-tests=error --no-label-summary \
         --output-on-failure --output-junit "$REPORTS/unit-$preset.xml" |
         grep -v -e '\bPassed\b' -e '^ *Start ' -e '^Internal ctest' -e '^Test project'
     return "${PIPESTATUS[0]}"
