@@ -43,7 +43,7 @@ endfunction()
 
 # Other .c files of a test folder are support code, compiled into each of its tests.
 function(inferd_unit_tests)
-    if(INFERD_FUZZ OR NOT INFERD_CMOCKA_LIBRARY)
+    if(INFERD_FUZZ OR INFERD_ANALYZE OR NOT INFERD_CMOCKA_LIBRARY)
         return()
     endif()
     if(EXISTS ${CMAKE_SOURCE_DIR}/tests/data/make_models.py)
@@ -63,6 +63,9 @@ endfunction()
 # A fuzz target names the layer it links in a line `// layer: protocol` at its top. In a fuzz build
 # libFuzzer drives it; in every other build replay_main.c runs it over its committed corpus.
 function(inferd_fuzz_targets)
+    if(INFERD_ANALYZE)
+        return()
+    endif()
     file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/fuzz/fuzz_*.c)
     foreach(source IN LISTS sources)
         get_filename_component(target ${source} NAME_WE)

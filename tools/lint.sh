@@ -33,14 +33,7 @@ analyzer() {
         cat "$BUILD/configure-analyze.log"
         return 1
     }
-    local target targets=()
-    for target in src/*/; do
-        if compgen -G "$target*.c" >/dev/null; then
-            targets+=("inferd_$(basename "$target")")
-        fi
-    done
-    [ "${#targets[@]}" -eq 0 ] ||
-        cmake --build build/analyze --parallel "$JOBS" --target "${targets[@]}" -- --quiet
+    cmake --build build/analyze --parallel "$JOBS" -- --quiet
 }
 
 shell_scripts() {
