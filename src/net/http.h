@@ -61,6 +61,11 @@ struct http_response {
 /* Headers and parts arrays are read during the call; the bytes that parts point to live until finished(). */
 void http_respond(struct http_exchange *exchange, const struct http_response *response);
 
+/* Keeps the exchange (its arena, body and views) past the response: finished() waits for http_exchange_release, and
+ * so does the connection's next request. For a response that goes out while a model run still reads the inputs. */
+void http_exchange_hold(struct http_exchange *exchange);
+void http_exchange_release(struct http_exchange *exchange); /* may call finished() before it returns */
+
 struct http_sent {
     int status;
     uint64_t bytes_out; /* head and body put on the wire (before TLS) */
