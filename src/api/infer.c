@@ -1,0 +1,268 @@
+/* Inference: body to tensors, into the batcher, tensors to body. The way back begins in job_done, on the same loop.
+ *
+ * While the job waits or runs, the exchange stays (its arena holds the inputs). A deadline that passes while it
+ * waits takes it out and answers 504; a peer that goes away frees its place. */
+#include "api/call.h"
+#include "api/handlers.h"
+#include "api/lookup.h"
+#include "base/num.h"
+#include "protocol/coding.h"
+
+struct infer {
+    struct call *call;
+    struct v2_infer_request request;
+    struct batch_job job;
+    struct loop_timer deadline;
+    bool submitted; /* done() is still to come */
+    uint64_t input_ns, output_ns;
+};
+
+static uint64_t now_of(const struct call *call) {
+    return clock_now(call->loop->service->clock);
+}
+
+/* The body without its content coding; inflated bodies live in the arena. */
+static enum err plain_body(struct call *call, char **ret_body, size_t *ret_length, struct err_text *text) {
+    struct http_request *request = &call->exchange->request;
+    *ret_body = request->body;
+    *ret_length = request->body_length;
+    struct str header = http_header_find(request, STR("Content-Encoding"));
+    enum coding coding = CODING_IDENTITY;
+    enum err e = header.p ? coding_from_content_encoding(header, &coding, text) : ERR_OK;
+    if (e || coding == CODING_IDENTITY)
+        return e;
+    struct buffer out;
+    buffer_init(&out, call->loop->service->options.inflated_bytes_max);
+    e = coding_inflate(coding, (struct str){request->body, request->body_length}, &out, text);
+    if (!e) {
+        enum { SPARE = 16 }; /* as the net layer leaves behind a body, for in-situ parsing */
+        char *copy = arena_new(&call->exchange->arena, out.used + SPARE);
+        if (out.used)
+            memcpy(copy, out.data, out.used);
+        *ret_body = copy;
+        *ret_length = out.used;
+    }
+    buffer_done(&out);
+    return e;
+}
+
+static enum err read_request(struct call *call, struct infer *infer, struct err_text *text) {
+    char *body;
+    size_t length;
+    enum err e = plain_body(call, &body, &length, text);
+    if (e)
+        return e;
+    int64_t json_length = V2_NO_HEADER_LENGTH;
+    struct str header =
+        http_header_find(&call->exchange->request, STR("Inference-Header-Content-Length"));
+    if (header.p)
+        e = v2_header_length_read(header, length, &json_length, text);
+    if (e)
+        return e;
+    struct v2_limits limits = {call->loop->service->options.tensor_bytes_max};
+    return v2_infer_read(&call->exchange->arena, body, length, json_length, &call->version->signature,
+                         &limits, &infer->request, text);
+}
+
+static uint64_t min_unless_zero(uint64_t a, uint64_t b) {
+    return a == 0 ? b : b == 0 ? a : MIN(a, b);
+}
+
+/* The request may only shorten the model's and the server's time. */
+static uint64_t deadline_of(const struct call *call, const struct v2_infer_request *request) {
+    uint64_t limit = call->version->request_timeout_ns;
+    if (limit == 0)
+        limit = call->loop->service->options.request_timeout_ns;
+    uint64_t asked = request->timeout_us > UINT64_MAX / NS_PER_US ? 0 : request->timeout_us * NS_PER_US;
+    limit = min_unless_zero(limit, asked);
+    return limit == 0 || limit > UINT64_MAX - call->exchange->started_ns
+               ? UINT64_MAX
+               : call->exchange->started_ns + limit;
+}
+
+static void write_response(struct call *call, struct infer *infer) {
+    const struct v2_infer_request *request = &infer->request;
+    struct tensor outputs[SIGNATURE_TENSORS_MAX];
+    struct str parts[SIGNATURE_TENSORS_MAX];
+    for (size_t i = 0; i < request->output_count; i++)
+        outputs[i] = batch_job_output(&infer->job, request->outputs[i].index);
+    struct v2_infer_response response = {
+        .signature = &call->version->signature,
+        .request = request,
+        .outputs = outputs,
+        .nonfinite = call->loop->service->options.nonfinite,
+    };
+    struct err_text text;
+    size_t part_count = 0;
+    struct buffer *body = call_body(call);
+    enum err e = v2_infer_write(&call->exchange->arena, &response, body, parts, &part_count, &text);
+    infer->output_ns = now_of(call) - infer->output_ns;
+    if (e) {
+        call_fail(call, e, &text);
+        return;
+    }
+    if (part_count > 0)
+        call->inference_header = arena_format(&call->exchange->arena, "%zu", body->used);
+    call_respond_parts(call, 200, part_count ? "application/octet-stream" : "application/json", parts,
+                       part_count);
+}
+
+static void job_done(struct batch_job *job) {
+    struct infer *infer = CONTAINER_OF(job, struct infer, job);
+    struct call *call = infer->call;
+    infer->submitted = false;
+    loop_timer_stop(&infer->deadline);
+    call->queue_ns = job->queue_ns;
+    call->compute_ns = job->compute_ns;
+    infer->output_ns = now_of(call);
+    if (call->responded)
+        http_exchange_release(call->exchange); /* answered at the deadline; the run has ended now */
+    else if (job->err)
+        call_fail(call, job->err, &job->text);
+    else
+        write_response(call, infer);
+}
+
+static void deadline_passed(struct loop_timer *timer) {
+    struct infer *infer = CONTAINER_OF(timer, struct infer, deadline);
+    struct call *call = infer->call;
+    if (batch_cancel(&infer->job))
+        infer->submitted = false;
+    else
+        http_exchange_hold(call->exchange); /* the run still reads the inputs */
+    struct err_text text;
+    uint64_t waited = now_of(call) - call->exchange->started_ns;
+    call_fail(call,
+              err_set(&text, ERR_DEADLINE, "Request timeout expired: no answer from model '%s' after %llu ms",
+                      call->version->model, (unsigned long long)(waited / NS_PER_MS)),
+              &text);
+}
+
+static void submit(struct call *call, struct infer *infer) {
+    struct batch_job *job = &infer->job;
+    job->inputs = infer->request.inputs;
+    job->output_mask = 0;
+    for (size_t i = 0; i < infer->request.output_count; i++)
+        job->output_mask |= (uint64_t)1 << infer->request.outputs[i].index;
+    job->deadline_ns = deadline_of(call, &infer->request);
+    job->owner = loop_mailbox(call->loop->loop);
+    job->done = job_done;
+    enum err e = batch_submit(call->version->queue, call->loop->turn, job, &job->text);
+    if (e) {
+        call_fail(call, e, &job->text);
+        return;
+    }
+    infer->submitted = true;
+    if (job->state != BATCH_JOB_TURN && job->deadline_ns != UINT64_MAX)
+        loop_timer_start(call->loop->loop, &infer->deadline, job->deadline_ns, deadline_passed);
+}
+
+void handle_infer(struct call *call) {
+    struct err_text text;
+    enum err e = call_find_version(call, &text);
+    if (e) {
+        call_fail(call, e, &text);
+        return;
+    }
+    struct infer *infer = arena_new_zero(&call->exchange->arena, sizeof *infer);
+    infer->call = call;
+    call->infer = infer;
+    uint64_t begin = now_of(call);
+    e = read_request(call, infer, &text);
+    infer->input_ns = now_of(call) - begin;
+    if (e) {
+        call_fail(call, e, &text);
+        return;
+    }
+    const struct signature *signature = &call->version->signature;
+    bool rows_known = signature->batchable && signature->input_count > 0;
+    call->rows = rows_known ? infer->request.inputs[0].shape[0] : 1;
+    submit(call, infer);
+}
+
+void infer_cancelled(struct call *call) {
+    struct infer *infer = call->infer;
+    if (call->responded || !infer)
+        return; /* a repository order: it ends by itself and answers nobody */
+    if (infer->submitted && !batch_cancel(&infer->job))
+        return; /* it runs; job_done answers nobody and lets go */
+    infer->submitted = false;
+    loop_timer_stop(&infer->deadline);
+    call_fail(call, ERR_CANCELLED, NULL);
+}
+
+static void add(_Atomic uint64_t *cell, uint64_t n) {
+    /* one writer a shard: a plain add, published relaxed */
+    atomic_store_explicit(cell, atomic_load_explicit(cell, memory_order_relaxed) + n, memory_order_relaxed);
+}
+
+static void count_statistics(const struct call *call, bool success, uint64_t total_ns) {
+    struct model_stats *stats = &call->version->stats[call->loop->shard];
+    if (!success) {
+        add(&stats->fail_count, 1);
+        add(&stats->fail_ns, total_ns);
+        return;
+    }
+    add(&stats->success_count, 1);
+    add(&stats->success_ns, total_ns);
+    add(&stats->queue_count, 1);
+    add(&stats->queue_ns, call->queue_ns);
+    add(&stats->input_ns, call->infer->input_ns);
+    add(&stats->infer_ns, call->compute_ns);
+    add(&stats->output_ns, call->infer->output_ns);
+    add(&stats->inference_count, (uint64_t)call->rows);
+    uint64_t wall_ms = call->loop->service->clock->wall_ns(call->loop->service->clock) / NS_PER_MS;
+    atomic_store_explicit(&stats->last_inference_ms, wall_ms, memory_order_relaxed);
+}
+
+static void count_rejection(const struct call *call) {
+    enum metric_reason reason;
+    switch (call->err) {
+    case ERR_QUEUE_FULL:
+        reason = REASON_QUEUE_FULL;
+        break;
+    case ERR_DEADLINE:
+        reason = REASON_DEADLINE;
+        break;
+    case ERR_CANCELLED:
+        reason = REASON_CANCELLED;
+        break;
+    case ERR_SHUTTING_DOWN:
+        reason = REASON_SHUTDOWN;
+        break;
+    case ERR_INVALID:
+    case ERR_BAD_CODING:
+    case ERR_BODY_TOO_LARGE:
+        reason = REASON_INVALID;
+        break;
+    default:
+        return;
+    }
+    metric_add(call->version->metrics, call->loop->shard, METRIC_REJECTED, reason, 1);
+}
+
+void infer_finished(struct call *call, const struct http_sent *sent) {
+    struct infer *infer = call->infer;
+    if (!infer) {
+        model_version_unref(&call->version);
+        return;
+    }
+    CHECK(!infer->submitted);
+    uint64_t total_ns = now_of(call) - call->exchange->started_ns;
+    struct metric_group *metrics = call->version->metrics;
+    uint32_t shard = call->loop->shard;
+    int status = sent->complete ? sent->status : 499;
+    bool success = !call->err;
+    metric_add(metrics, shard, METRIC_REQUESTS, metric_code_variant(status), 1);
+    metric_observe(metrics, shard, METRIC_REQUEST_SECONDS, total_ns);
+    if (success) {
+        metric_observe(metrics, shard, METRIC_QUEUE_SECONDS, call->queue_ns);
+        metric_observe(metrics, shard, METRIC_COMPUTE_SECONDS, call->compute_ns);
+        metric_add(metrics, shard, METRIC_INFERENCES, 0, (uint64_t)call->rows);
+    } else {
+        count_rejection(call);
+    }
+    count_statistics(call, success, total_ns);
+    engine_result_unref(&infer->job.result);
+    model_version_unref(&call->version);
+}

@@ -1,0 +1,82 @@
+/* The service: what answers on the listeners. One struct service a process, one struct api_loop a loop; an
+ * api_loop is touched by its loop's thread only and learns of the world by messages (catalogs, tokens).
+ * The handler of the net layer is `service_handler`; its context is the struct api_loop. */
+#pragma once
+
+#include "batch/batch.h"
+#include "model/manager.h"
+#include "net/listener.h"
+#include "observe/log.h"
+#include "observe/metrics.h"
+#include "protocol/v2_infer.h"
+
+enum door { DOOR_DATA = 1, DOOR_MANAGEMENT = 2 }; /* listeners, as a mask */
+
+struct service_options {
+    const char *server_name; /* "inferd" */
+    const char *version;
+    enum ready_policy ready_policy;
+    const char *const *ready_models; /* READY_LIST */
+    size_t ready_model_count;
+    bool admin_configured; /* a token file for admin calls was given */
+    bool admin_on_data;    /* load and unload answer on the data listener too */
+    bool data_token_required;
+    const char *const *cors_origins; /* "*" or origins; none: CORS is off */
+    size_t cors_origin_count;
+    uint64_t inflated_bytes_max;    /* of a compressed body */
+    uint64_t tensor_bytes_max;      /* memory of one request's tensors */
+    uint64_t response_bytes_max;    /* JSON part of a response */
+    uint64_t request_timeout_ns;    /* 0: none */
+    uint64_t compression_bytes_min; /* smaller answers are not compressed */
+    bool compression;
+    bool log_access;
+    bool log_health; /* health and metrics requests too */
+    enum v2_nonfinite nonfinite;
+};
+
+struct service {
+    struct service_options options;
+    struct model_manager *manager;
+    struct metrics *metrics;
+    struct log *log;
+    const struct clock *clock;
+    _Atomic bool draining;         /* set on SIGTERM; from then on not ready */
+    _Atomic bool started;          /* the first loads have all ended, well or not */
+    struct metric_group *process;
+    uint32_t shard_count;
+};
+
+struct body_buffer;
+
+struct api_loop {
+    struct service *service;
+    struct loop *loop;
+    enum door door;
+    uint32_t shard;
+    struct catalog *catalog; /* NULL until the first one arrives */
+    struct batch_turn *turn;
+    struct log_ring *ring;
+    struct body_buffer *spare_buffers;
+    char *admin_token; /* NULL: not configured or not readable */
+    char *data_token;
+};
+
+extern const struct http_handler service_handler;
+
+/* Thread: before the loop runs. The catalog arrives by api_loop_send_catalog. */
+void api_loop_init(struct api_loop *loop, struct service *service, struct loop *event_loop, enum door door,
+                   uint32_t shard);
+/* Thread: after the loop ended. */
+void api_loop_done(struct api_loop *loop);
+/* The loop's turn_end: runs what the turn brought. Thread: loop. */
+void api_loop_turn_end(void *api_loop);
+
+/* Thread: any. The loop takes its own reference. */
+void api_loop_send_catalog(struct api_loop *loop, struct catalog *catalog);
+/* Thread: any. NULL: none. The texts are copied. */
+void api_loop_send_tokens(struct api_loop *loop, const char *admin, const char *data);
+
+/* Is the service ready? Appends the array of what is missing. Thread: the one that owns `catalog`. */
+bool service_ready(const struct service *service, const struct catalog *catalog, struct buffer *missing);
+/* True when every version that should load has become READY or FAILED. Pure. */
+bool catalog_settled(const struct catalog *catalog);
