@@ -6,6 +6,7 @@ BUILD=$TREE/build
 # shellcheck disable=SC2034 # read by the scripts that source this file
 REPORTS=$BUILD/reports
 JOBS=${JOBS:-$(nproc)}
+export PYTHONDONTWRITEBYTECODE=1
 
 say() { printf '%s: %s\n' "$(basename "$0" .sh)" "$*"; }
 die() {

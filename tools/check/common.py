@@ -16,7 +16,8 @@ def files():
     if listed.returncode == 0:
         paths = (ROOT / name for name in listed.stdout.split("\0") if name)
     else:
-        paths = (p for p in ROOT.rglob("*") if p.relative_to(ROOT).parts[0] not in ("build", ".git"))
+        made = {".git", "build", "__pycache__", ".pytest_cache"}
+        paths = (p for p in ROOT.rglob("*") if not made & set(p.relative_to(ROOT).parts))
     return sorted(p for p in paths if p.is_file() and not p.is_symlink())
 
 
