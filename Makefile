@@ -88,7 +88,8 @@ retrain: ## Train the demonstration model again and compare with the committed a
 	@"$$(tools/deps.sh venv-train)/bin/python" models/train.py
 
 .PHONY: docs
-docs: build ## Write the generated reference pages again (docs/reference)
+docs: ## Write the generated reference pages again (docs/reference)
+	@tools/deps.sh build
 	@tools/docs.sh
 
 .PHONY: clean

@@ -1,0 +1,129 @@
+// Prints one page of docs/reference, straight from the tables the server itself is compiled from.
+//
+//   reference metrics|errors|routes
+//
+// tools/docs.sh compiles and runs it; it links nothing of the server.
+#include <stdio.h>
+#include <string.h>
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static void print_header(const char *title, const char *source, const char *intro) {
+    printf("<!-- Written by `make docs` from src/%s: do not edit. -->\n# %s\n\n%s\n\n", source, title,
+           intro);
+}
+
+// Prints a word of a table in the form a reader expects: METRIC_KIND "GAUGE_SECONDS" -> "gauge".
+static void print_first_word_lower(const char *word) {
+    for (; *word != '\0' && *word != '_'; word++)
+        putchar(*word >= 'A' && *word <= 'Z' ? *word - 'A' + 'a' : *word);
+}
+
+struct metric {
+    const char *name, *kind, *scope, *label, *help;
+};
+
+static const struct metric metrics[] = {
+#define METRIC(id, name, kind, scope, label, values, help) {name, #kind, #scope, label, help},
+#include "observe/metrics.def"
+#undef METRIC
+};
+
+static void print_metrics(void) {
+    print_header("Metrics", "observe/metrics.def",
+                 "What `GET /metrics` on the management listener answers, in Prometheus' text format\n"
+                 "or, when the client accepts it, OpenMetrics. Times are in seconds, sizes in bytes.\n"
+                 "Label values come from loaded models only: a request for a model that does not\n"
+                 "exist creates no series.");
+    printf("| metric | type | labels | meaning |\n|---|---|---|---|\n");
+    for (size_t i = 0; i < COUNT(metrics); i++) {
+        const struct metric *m = &metrics[i];
+        const char *scope = strcmp(m->scope, "VERSION") == 0 ? "`model`, `version`"
+                            : strcmp(m->scope, "MODEL") == 0 ? "`model`"
+                                                             : "";
+        printf("| `%s` | ", m->name);
+        print_first_word_lower(m->kind);
+        printf(" | %s", scope);
+        if (m->label != NULL)
+            printf("%s`%s`", scope[0] != '\0' ? ", " : "", m->label);
+        printf(" | %s |\n", m->help);
+    }
+}
+
+struct error {
+    const char *name;
+    int http, grpc;
+    const char *text;
+};
+
+static const struct error errors[] = {
+#define ERR(name, http, grpc, text) {#name, http, grpc, text},
+#include "base/error.def"
+#undef ERR
+};
+
+static void print_errors(void) {
+    static const char *const grpc_names[] = {
+        "OK",        "CANCELLED",         "UNKNOWN",
+        "INVALID_ARGUMENT",               "DEADLINE_EXCEEDED",
+        "NOT_FOUND", "ALREADY_EXISTS",    "PERMISSION_DENIED",
+        "RESOURCE_EXHAUSTED",             "FAILED_PRECONDITION",
+        "ABORTED",   "OUT_OF_RANGE",      "UNIMPLEMENTED",
+        "INTERNAL",  "UNAVAILABLE",       "DATA_LOSS",
+        "UNAUTHENTICATED"};
+    print_header("Errors", "base/error.def",
+                 "Every way a request can fail. The body is always `{\"error\": \"...\"}`; its text names\n"
+                 "what was wrong, and is the one below only when nothing better is known.");
+    printf("| error | HTTP | gRPC | text |\n|---|---|---|---|\n");
+    for (size_t i = 0; i < COUNT(errors); i++) {
+        const struct error *e = &errors[i];
+        const char *grpc = e->grpc >= 0 && (size_t)e->grpc < COUNT(grpc_names)
+                               ? grpc_names[e->grpc]
+                               : "?";
+        printf("| `%s` | %d | %s | %s |\n", e->name, e->http, grpc, e->text);
+    }
+}
+
+enum { DOOR_DATA = 1, DOOR_MANAGEMENT = 2 };
+
+struct route {
+    const char *method, *pattern, *needs;
+    int doors;
+};
+
+static const struct route routes[] = {
+#define ROUTE(method, pattern, handler, doors, needs, kind) {#method, pattern, #needs, doors},
+#include "api/routes.def"
+#undef ROUTE
+};
+
+static void print_routes(void) {
+    print_header("Routes", "api/routes.def",
+                 "`{m}` is a model's name, `{v}` a version. `HEAD` is answered wherever `GET` is.");
+    printf("| method | path | listener | token |\n|---|---|---|---|\n");
+    for (size_t i = 0; i < COUNT(routes); i++) {
+        const struct route *r = &routes[i];
+        const char *door = r->doors == (DOOR_DATA | DOOR_MANAGEMENT) ? "both"
+                           : r->doors == DOOR_DATA                  ? "data"
+                                                                    : "management";
+        const char *token = strcmp(r->needs, "ADMIN_TOKEN") == 0  ? "the admin token"
+                            : strcmp(r->needs, "DATA_TOKEN") == 0 ? "the data token, if configured"
+                                                                  : "none";
+        printf("| %s | `%s` | %s | %s |\n", r->method, r->pattern, door, token);
+    }
+}
+
+int main(int argc, char **argv) {
+    static const struct {
+        const char *name;
+        void (*print)(void);
+    } pages[] = {{"metrics", print_metrics}, {"errors", print_errors}, {"routes", print_routes}};
+    for (size_t i = 0; argc == 2 && i < COUNT(pages); i++) {
+        if (strcmp(argv[1], pages[i].name) == 0) {
+            pages[i].print();
+            return 0;
+        }
+    }
+    fputs("usage: reference metrics|errors|routes\n", stderr);
+    return 2;
+}
