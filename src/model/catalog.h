@@ -9,7 +9,7 @@ struct catalog_version {
     int64_t number;
     const char *version; /* "3" */
     enum model_state state;
-    const char *reason;          /* why it is not ready; "" when it is */
+    const char *reason;          /* why it is not ready, or why its newer files do not serve; else "" */
     struct model_version *live;  /* counted by the catalog; NULL unless READY */
     double load_seconds;         /* 0 until loaded */
 };
@@ -45,7 +45,15 @@ enum err catalog_find(const struct catalog *catalog, struct str name, struct str
 enum ready_policy { READY_ALL, READY_ANY, READY_LIST };
 
 /* Is the service ready under the policy? A model counts as ready when it has a default version. An empty repository
- * is not ready. Appends a JSON array of what is missing: [{"model":"m","version":"2","state":"LOADING","reason":"..."}]
- * `list`/`list_count`: model names for READY_LIST. Versions that failed beside a ready one are listed in `failed`. */
+ * is not ready; models that an admin unloaded are not asked for by READY_ALL. Appends a JSON array of what is
+ * missing: [{"model":"m","version":"2","state":"LOADING","reason":"..."}], "[]" when nothing is.
+ * `list`/`list_count`: model names for READY_LIST. */
 bool catalog_ready(const struct catalog *catalog, enum ready_policy policy, const char *const *list,
                    size_t list_count, struct buffer *missing);
+
+/* Appends a JSON array, of the same form, of the versions that failed while their model serves. */
+void catalog_write_failed(const struct catalog *catalog, struct buffer *out);
+
+/* Sets the queue depth, in flight and run estimate gauges of the versions that serve: for the scrape callback.
+ * Thread: any that holds the catalog. */
+void catalog_collect(const struct catalog *catalog);

@@ -47,6 +47,8 @@ void listener_drain(struct listener *listener);
 /* Thread: loop. Stops accepting: new SYNs are dropped by a socket filter, what was already connected is accepted,
  * then the socket closes; connections that are accepted finish their requests. */
 void listener_stop_accepting(struct listener *listener);
+/* Has listener_stop_accepting ended: the socket is closed. Thread: any. */
+bool listener_closed(const struct listener *listener);
 /* Thread: loop. Drops every connection. */
 void listener_close_connections(struct listener *listener);
 /* Frees a listener; its loop is not running any more. NULL is accepted. */

@@ -1,0 +1,119 @@
+/* Files that may change while the server runs: certificates and tokens (Kubernetes rewrites mounted secrets).
+ * Looked at every FILES_EVERY_MS by stat or read; nothing is lost when a new content is bad: the old one stays.
+ * Thread: control loop. */
+#include "cmd/server.h"
+
+#include "base/memory.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { FILES_EVERY_MS = 1000, TOKEN_MAX = 4096 };
+
+/* The first line of the file, without white space around it. */
+static enum err read_token(const char *key, const char *path, char **ret, struct err_text *text) {
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return err_set(text, ERR_INVALID, "%s: cannot read '%s': %s", key, path, strerror(errno));
+    char content[TOKEN_MAX + 2];
+    size_t n = fread(content, 1, sizeof content - 1, file);
+    fclose(file);
+    content[n] = '\0';
+    struct str rest = {content, n};
+    struct str line;
+    if (!str_split(&rest, '\n', &line))
+        line = (struct str){content, 0};
+    while (line.n > 0 && line.p[line.n - 1] == '\r')
+        line.n--;
+    line = str_trim(line);
+    if (line.n == 0)
+        return err_set(text, ERR_INVALID, "%s: '%s' holds no token on its first line", key, path);
+    if (n > TOKEN_MAX)
+        return err_set(text, ERR_INVALID, "%s: '%s' is longer than %d bytes", key, path, TOKEN_MAX);
+    *ret = mem_copy_n(line.p, line.n);
+    return ERR_OK;
+}
+
+static bool same(const char *a, const char *b) {
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+/* Reads both; on success they replace the old ones. */
+static enum err read_tokens(struct server *server, bool *ret_changed, struct err_text *text) {
+    const struct server_config *config = server->config;
+    char *admin = NULL, *data = NULL;
+    enum err e = ERR_OK;
+    if (config->admin_token_file && *config->admin_token_file)
+        e = read_token("admin.token_file", config->admin_token_file, &admin, text);
+    if (!e && config->data_token_file && *config->data_token_file)
+        e = read_token("data.token_file", config->data_token_file, &data, text);
+    if (e) {
+        mem_free(&admin);
+        mem_free(&data);
+        return e;
+    }
+    *ret_changed = !same(admin, server->admin_token) || !same(data, server->data_token);
+    mem_free(&server->admin_token);
+    mem_free(&server->data_token);
+    server->admin_token = admin;
+    server->data_token = data;
+    return ERR_OK;
+}
+
+static void send_tokens(struct server *server) {
+    for (uint32_t i = 0; i < server->data_loop_count; i++)
+        api_loop_send_tokens(&server->data_loops[i].api, server->admin_token, server->data_token);
+    api_loop_send_tokens(&server->control_api, server->admin_token, server->data_token);
+}
+
+enum err server_read_tokens(struct server *server, struct err_text *text) {
+    bool changed;
+    enum err e = read_tokens(server, &changed, text);
+    if (!e)
+        send_tokens(server);
+    return e;
+}
+
+static void log_file_event(struct server *server, const char *event, const char *what,
+                           const struct err_text *trouble) {
+    struct log_line line;
+    log_begin(&line, server->main_ring, trouble ? LOG_ERROR : LOG_INFO, event);
+    log_c(&line, "what", what);
+    if (trouble)
+        log_c(&line, "reason", trouble->s);
+    log_end(&line);
+}
+
+static void reload_tls(struct server *server, struct tls *tls, const char *what) {
+    bool changed = false;
+    struct err_text text;
+    if (!tls)
+        return;
+    if (tls_reload(tls, &changed, &text))
+        log_file_event(server, "certificate_reload_failed", what, &text);
+    else if (changed)
+        log_file_event(server, "certificate_reloaded", what, NULL);
+}
+
+static void look_at_files(uv_timer_t *timer) {
+    struct server *server = timer->data;
+    reload_tls(server, server->data_tls, "data");
+    reload_tls(server, server->management_tls, "management");
+    bool changed = false;
+    struct err_text text;
+    bool failed = read_tokens(server, &changed, &text) != ERR_OK;
+    if (failed && !server->token_trouble)
+        log_file_event(server, "token_reload_failed", "token", &text);
+    server->token_trouble = failed;
+    if (changed) {
+        send_tokens(server);
+        log_file_event(server, "token_reloaded", "token", NULL);
+    }
+}
+
+void server_watch_files(struct server *server) {
+    uv_timer_init(loop_uv(server->control), &server->files_timer);
+    server->files_timer.data = server;
+    uv_timer_start(&server->files_timer, look_at_files, FILES_EVERY_MS, FILES_EVERY_MS);
+}
