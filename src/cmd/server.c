@@ -1,0 +1,269 @@
+#include "cmd/server.h"
+
+#include "base/memory.h"
+#include "base/num.h"
+#include "cmd/wire.h"
+#include "inferd_version.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+enum { EXECUTORS_MAX = 256, LISTEN_BACKLOG = 1024 };
+
+static void make_observers(struct server *server) {
+    const struct server_config *config = server->config;
+    server->log = log_new(STDOUT_FILENO, (enum log_level)config->log_level, server->clock);
+    server->main_ring = log_ring_new(server->log);
+    server->publish_ring = log_ring_new(server->log);
+    machine_read_cores("/", &server->cores);
+    server->data_loop_count = config->loops ? (uint32_t)config->loops : server->cores.threads;
+    server->executor_count =
+        MIN(config->executors ? (uint32_t)config->executors : server->cores.threads, EXECUTORS_MAX);
+    uint32_t shards = server->data_loop_count + server->executor_count + 2;
+    server->metrics = metrics_new(shards);
+    metrics_set_build(server->metrics, INFERD_VERSION);
+    server->service = (struct service){.options = wire_service(config),
+                                       .metrics = server->metrics,
+                                       .log = server->log,
+                                       .clock = server->clock,
+                                       .process = metrics_process(server->metrics),
+                                       .shard_count = shards};
+    server->service.options.version = INFERD_VERSION;
+}
+
+static void log_starting(struct server *server) {
+    struct log_line line;
+    log_begin(&line, server->main_ring, LOG_INFO, "starting");
+    log_c(&line, "version", INFERD_VERSION);
+    log_c(&line, "commit", INFERD_COMMIT);
+    log_c(&line, "repository", server->config->repository_path);
+    log_f64(&line, "cores", server->cores.in_force, 2);
+    log_u64(&line, "affinity", server->cores.affinity);
+    log_c(&line, "quota_from", server->cores.quota_from);
+    log_u64(&line, "loops", server->data_loop_count);
+    log_u64(&line, "executors", server->executor_count);
+    log_end(&line);
+}
+
+static void log_listening(struct server *server, const struct listener *listener, const char *host,
+                          bool tls, const char *try_path) {
+    struct log_line line;
+    bool any = str_eq_c(STR("0.0.0.0"), host) || str_eq_c(STR("::"), host);
+    bool v6 = !any && strchr(host, ':');
+    char url[256];
+    snprintf(url, sizeof url, "curl -s %s://%s%s%s:%u%s", tls ? "https" : "http", v6 ? "[" : "",
+             any ? "127.0.0.1" : host, v6 ? "]" : "", listener_port(listener), try_path);
+    log_begin(&line, server->main_ring, LOG_INFO, "listening");
+    log_c(&line, "listener", listener_name(listener));
+    log_c(&line, "host", host);
+    log_u64(&line, "port", listener_port(listener));
+    log_bool(&line, "tls", tls);
+    log_c(&line, "try", url);
+    log_end(&line);
+}
+
+static enum err make_tls(struct server *server, enum door door, struct tls **ret, struct err_text *text) {
+    struct tls_options options;
+    if (!wire_tls(server->config, door, &options))
+        return ERR_OK;
+    return tls_new(&options, ret, text);
+}
+
+static enum err open_data_listeners(struct server *server, struct listener_options *options,
+                                    struct err_text *text) {
+    for (uint32_t i = 0; i < server->data_loop_count; i++) {
+        struct data_loop *data = &server->data_loops[i];
+        options->handler_context = &data->api;
+        options->reuse_port = server->data_loop_count > 1;
+        enum err e = listener_open(data->loop, options, i == 0, &data->listener, text);
+        if (e)
+            return e;
+        options->port = listener_port(data->listener);
+    }
+    return ERR_OK;
+}
+
+static enum err open_listeners(struct server *server, struct err_text *text) {
+    const struct server_config *config = server->config;
+    enum err e = make_tls(server, DOOR_DATA, &server->data_tls, text);
+    if (!e)
+        e = make_tls(server, DOOR_MANAGEMENT, &server->management_tls, text);
+    struct listener_options options = {
+        .name = "data",
+        .host = config->http_host,
+        .port = (uint16_t)config->http_port,
+        .backlog = LISTEN_BACKLOG,
+        .limits = wire_limits(config),
+        .tls = server->data_tls,
+        .handler = &service_handler,
+    };
+    if (!e)
+        e = open_data_listeners(server, &options, text);
+    options.name = "management";
+    options.host = config->management_host;
+    options.port = (uint16_t)config->management_port;
+    options.tls = server->management_tls;
+    options.handler_context = &server->control_api;
+    options.reuse_port = false;
+    if (!e)
+        e = listener_open(server->control, &options, true, &server->management, text);
+    if (e)
+        return e;
+    log_listening(server, server->data_loops[0].listener, config->http_host, server->data_tls != NULL,
+                  "/v2/health/ready");
+    log_listening(server, server->management, config->management_host, server->management_tls != NULL,
+                  "/metrics");
+    return ERR_OK;
+}
+
+static void make_loops(struct server *server) {
+    server->data_loops = mem_new_array(server->data_loop_count, sizeof *server->data_loops);
+    for (uint32_t i = 0; i < server->data_loop_count; i++) {
+        struct data_loop *data = &server->data_loops[i];
+        char name[16];
+        snprintf(name, sizeof name, "inferd-loop-%u", i % 1000);
+        data->loop = loop_new(&(struct loop_options){name, api_loop_turn_end, &data->api, server->clock});
+        api_loop_init(&data->api, &server->service, data->loop, DOOR_DATA, i);
+    }
+    server->control =
+        loop_new(&(struct loop_options){"inferd-control", NULL, NULL, server->clock});
+    api_loop_init(&server->control_api, &server->service, server->control, DOOR_MANAGEMENT,
+                  server->data_loop_count + server->executor_count);
+}
+
+/* A line when readiness changes, and the ready line's curl that works when pasted. Thread: manager. */
+static void log_readiness(struct server *server, const struct catalog *catalog) {
+    struct buffer missing;
+    buffer_init(&missing, LOG_LINE_MAX / 2);
+    bool ready = service_ready(&server->service, catalog, &missing);
+    if (ready != server->ready_logged) {
+        server->ready_logged = ready;
+        struct log_line line;
+        log_begin(&line, server->publish_ring, ready ? LOG_INFO : LOG_WARN, ready ? "ready" : "not_ready");
+        uint64_t up_ns = clock_now(server->clock) - server->started_ns;
+        log_f64(&line, "since_start_ms", (double)up_ns / NS_PER_MS, 1);
+        log_u64(&line, "models", catalog->model_count);
+        if (!ready)
+            log_str(&line, "missing", buffer_str(&missing));
+        log_end(&line);
+    }
+    buffer_done(&missing);
+}
+
+static void publish(void *context, struct catalog *catalog) {
+    struct server *server = context;
+    for (uint32_t i = 0; i < server->data_loop_count; i++)
+        api_loop_send_catalog(&server->data_loops[i].api, catalog);
+    api_loop_send_catalog(&server->control_api, catalog);
+    if (catalog_settled(catalog))
+        atomic_store_explicit(&server->service.started, true, memory_order_release);
+    log_readiness(server, catalog);
+}
+
+static enum err read_options(void *context, const char *model_dir, struct model_options *ret,
+                             struct err_text *text) {
+    struct server *server = context;
+    return wire_read_model_options(server->config, model_dir, ret, text);
+}
+
+static void free_options(void *context, struct model_options *options) {
+    (void)context;
+    wire_free_model_options(options);
+}
+
+static enum err start_models(struct server *server, struct err_text *text) {
+    enum err e;
+    if (server->config->engine == CONFIG_ENGINE_FAKE)
+        server->engine = engine_fake_new();
+    else if ((e = engine_onnx_new(&server->engine, text)))
+        return e;
+    server->pool = batch_pool_new(server->executor_count, server->data_loop_count, server->clock);
+    server_register_gauges(server);
+    struct model_manager_options options = wire_manager(server->config);
+    options.shards = server->service.shard_count;
+    options.engine = server->engine;
+    options.pool = server->pool;
+    options.metrics = server->metrics;
+    options.log = server->log;
+    options.clock = server->clock;
+    options.read_options = read_options;
+    options.free_options = free_options;
+    options.publish = publish;
+    options.context = server;
+    e = model_manager_new(&options, &server->manager, text);
+    server->service.manager = server->manager;
+    return e;
+}
+
+enum err server_new(const struct server_config *config, struct server **ret, struct err_text *text) {
+    struct server *server = mem_new(sizeof *server);
+    server->config = config;
+    server->clock = &clock_real;
+    server->started_ns = clock_now(server->clock);
+    make_observers(server);
+    log_starting(server);
+    make_loops(server);
+    enum err e = server_read_tokens(server, text);
+    if (!e)
+        e = open_listeners(server, text);
+    if (!e)
+        e = start_models(server, text);
+    if (e) {
+        server_free(&server);
+        return e;
+    }
+    for (uint32_t i = 0; i < server->data_loop_count; i++)
+        loop_start(server->data_loops[i].loop);
+    model_manager_start(server->manager);
+    server_watch_signals(server);
+    server_watch_files(server);
+    *ret = server;
+    return ERR_OK;
+}
+
+void server_run(struct server *server) {
+    loop_run(server->control);
+    for (uint32_t i = 0; i < server->data_loop_count; i++) {
+        loop_stop(server->data_loops[i].loop);
+        loop_join(server->data_loops[i].loop);
+    }
+}
+
+static void free_loop(struct loop **loop, struct api_loop *api, struct listener **listener) {
+    if (!*loop)
+        return;
+    mailbox_drain(loop_mailbox(*loop)); /* catalogs that arrived too late */
+    listener_free(listener);
+    api_loop_done(api);
+    loop_free(loop);
+}
+
+void server_free(struct server **at) {
+    struct server *server = *at;
+    if (!server)
+        return;
+    *at = NULL;
+    struct log_line line;
+    log_begin(&line, server->main_ring, LOG_INFO, "stopped");
+    log_end(&line);
+    for (uint32_t i = 0; server->data_loops && i < server->data_loop_count; i++)
+        free_loop(&server->data_loops[i].loop, &server->data_loops[i].api,
+                  &server->data_loops[i].listener);
+    free_loop(&server->control, &server->control_api, &server->management);
+    model_manager_free(&server->manager);
+    batch_pool_free(&server->pool);
+    if (server->engine)
+        server->engine->ops->free(&server->engine);
+    for (uint32_t i = 0; server->executor_groups && i < server->executor_count; i++)
+        metric_group_free(&server->executor_groups[i]);
+    mem_free(&server->executor_groups);
+    mem_free(&server->executor_busy_before);
+    mem_free(&server->data_loops);
+    metrics_free(&server->metrics);
+    tls_unref(&server->data_tls);
+    tls_unref(&server->management_tls);
+    mem_free(&server->admin_token);
+    mem_free(&server->data_token);
+    log_free(&server->log, NS_PER_S);
+    mem_free(&server);
+}
