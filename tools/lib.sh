@@ -24,5 +24,5 @@ build_preset() {
         cat "$log" >&2
         return 1
     fi
-    (cd "$TREE" && cmake --build "build/$preset" --parallel "$JOBS" -- --quiet)
+    (cd "$TREE" && cmake --build "build/$preset" --parallel "$JOBS" -- --quiet -k 0)
 }
