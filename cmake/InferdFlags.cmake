@@ -49,7 +49,7 @@ target_compile_options(inferd_flags INTERFACE
 inferd_try_options(-Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Wformat=2
     -Wcast-qual -Wcast-align -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition -Wvla
     -Wundef -Wnull-dereference -Wpointer-arith -Wwrite-strings -Wdouble-promotion
-    -Wimplicit-fallthrough -Wswitch-enum -Walloca -Wduplicated-cond -Wduplicated-branches
+    -Wimplicit-fallthrough -Walloca -Wduplicated-cond -Wduplicated-branches
     -Wlogical-op -Wunused-result -Wdate-time -Wtrampolines)
 # gcc leaves functions with a va_list parameter alone here; clang would not.
 if(CMAKE_C_COMPILER_ID MATCHES "Clang")
