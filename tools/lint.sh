@@ -17,7 +17,7 @@ clang_tidy() {
     # The compilation database is gcc's: clang does not know all of its options.
     tracked 'src/*.c' | xargs -0 -r -n 4 -P "$JOBS" clang-tidy --quiet -p build/dev \
         --extra-arg=-Wno-unknown-warning-option --extra-arg=-Wno-unused-command-line-argument \
-        --extra-arg=-Wno-format-nonliteral \
+        --extra-arg=-Wno-format-nonliteral --extra-arg=-ftrivial-auto-var-init=uninitialized \
         2> >(grep -v -e 'warnings\? generated' -e '^Suppressed' >&2)
 }
 

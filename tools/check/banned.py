@@ -13,7 +13,7 @@ NUMBERS = "cannot tell an error: use base/num.h"
 BANNED = {
     **dict.fromkeys("strcpy strcat stpcpy sprintf vsprintf gets wcscpy wcscat".split(), BOUNDED),
     **dict.fromkeys("strncpy strncat".split(), "may leave no terminator, or the wrong bound"),
-    **dict.fromkeys("strtok gmtime localtime ctime asctime strerror getpwnam getgrnam inet_ntoa "
+    **dict.fromkeys("strtok gmtime localtime ctime asctime getpwnam getgrnam inet_ntoa "
                     "gethostbyname rand srand".split(), REENTRANT),
     **dict.fromkeys("ctime_r asctime_r".split(), "no bound on what is written: use strftime"),
     **dict.fromkeys("atoi atol atoll atof".split(), NUMBERS),
