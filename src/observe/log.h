@@ -1,6 +1,7 @@
-/* JSON log lines on a file descriptor: one object a line. Each writing thread has a ring; one writer thread
- * drains them, so a slow or blocked reader never blocks serving: lines that find the ring full are dropped and
- * counted. Values of inputs never come here.
+/* JSON log lines on a file descriptor: one object a line. Each writing thread has a ring; one
+ * writer thread drains them, so a slow or blocked reader never blocks serving: lines that find the
+ * ring full are dropped and counted, and a line `log_lines_dropped` says so once the reader is
+ * back. Values of inputs never come here.
  *
  * A line: {"time":"RFC3339","level":"info","event":"constant_name", fields...} */
 #pragma once
@@ -11,35 +12,46 @@
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR, LOG_LEVEL_COUNT };
 bool log_level_from_name(struct str name, enum log_level *ret);
+const char *log_level_name(enum log_level level);
 
 struct log;      /* process-wide */
 struct log_ring; /* one thread's way in */
 
-/* Starts the writer thread on `fd` (borrowed). */
+/* Starts the writer thread on `fd` (borrowed; its flags are left as they are, others may share it).
+ */
 struct log *log_new(int fd, enum log_level level, const struct clock *clock);
-/* Writes what is left, waiting at most `patience_ns` for a stuck reader. */
+/* Writes what is left, waiting at most `patience_ns` for a stuck reader. No thread logs any more.
+ * NULL is accepted. */
 void log_free(struct log **log, uint64_t patience_ns);
 void log_set_level(struct log *log, enum log_level level); /* Thread: any */
 uint64_t log_dropped(const struct log *log);               /* lines dropped so far. Thread: any */
-uint64_t log_written(const struct log *log);
+uint64_t log_written(const struct log *log);               /* lines written so far. Thread: any */
 
-/* One ring a thread; freed with the log. */
+/* One ring a thread; freed with the log. Thread: any. */
 struct log_ring *log_ring_new(struct log *log);
 
-/* A line being written: lives on the caller's stack; log_begin .. log_end, or nothing when the level is off. */
-enum { LOG_LINE_MAX = 4096 };
+/* A line is at most LOG_LINE_MAX bytes: fields that do not fit are left out and "cut":true ends it.
+ * A string is at most LOG_VALUE_MAX bytes as written, and ends with "..." when it was longer. */
+enum { LOG_LINE_MAX = 4096, LOG_VALUE_MAX = 1024 };
+
+/* A line being written, straight into its ring. On the caller's stack; log_begin .. log_end without
+ * another line of the same ring between them, all on the ring's thread. */
 struct log_line {
-    struct log_ring *ring; /* NULL: level off, fields are ignored */
-    size_t used;
+    struct log_ring *ring; /* NULL: level off or ring full, fields are ignored */
+    char *start;
+    char *at;
+    char *limit; /* where fields must end */
     bool cut;
-    char data[LOG_LINE_MAX];
 };
 
-void log_begin(struct log_line *line, struct log_ring *ring, enum log_level level, const char *event);
-void log_str(struct log_line *line, const char *key, struct str value); /* long values are cut, with "..." */
-void log_c(struct log_line *line, const char *key, const char *value);  /* NULL: the field is left out */
+/* Keys and events are constants that need no escaping. */
+void log_begin(struct log_line *line, struct log_ring *ring, enum log_level level,
+               const char *event);
+void log_str(struct log_line *line, const char *key, struct str value); /* p NULL: left out */
+void log_c(struct log_line *line, const char *key, const char *value);  /* NULL: left out */
 void log_u64(struct log_line *line, const char *key, uint64_t value);
 void log_i64(struct log_line *line, const char *key, int64_t value);
+/* `decimals` 0..9; what is not a number is null. */
 void log_f64(struct log_line *line, const char *key, double value, int decimals);
 void log_bool(struct log_line *line, const char *key, bool value);
 void log_end(struct log_line *line);

@@ -1,4 +1,5 @@
-/* The container's machine: cores in force (affinity and cgroup quota, v1 and v2), throttling, the process. */
+/* The container's machine: cores in force (affinity and cgroup quota, v1 and v2), throttling, the
+ * process. */
 #pragma once
 
 #include "base/error.h"
@@ -6,10 +7,10 @@
 #include <stdint.h>
 
 struct machine_cores {
-    double in_force;       /* min(affinity, quota); fractions stay */
-    uint32_t affinity;     /* sched_getaffinity */
-    double quota;          /* cores; 0: none */
-    uint32_t threads;      /* ceil(in_force), at least 1: what to size threads by */
+    double in_force;        /* min(affinity, quota); fractions stay */
+    uint32_t affinity;      /* sched_getaffinity */
+    double quota;           /* cores; 0: none */
+    uint32_t threads;       /* ceil(in_force), at least 1: what to size threads by */
     const char *quota_from; /* "cgroup v2", "cgroup v1", "none" */
 };
 

@@ -90,22 +90,47 @@ static char *labels_text(enum metric_scope scope, const char *first, const char 
     return labels;
 }
 
-struct metric_group *metric_group_new(struct metrics *metrics, enum metric_scope scope,
-                                      const char *first_label, const char *second_label) {
+/* The group with these labels, when there is one: two groups of one name would be two series of one
+ * name, which scrapers refuse. */
+static struct metric_group *find_group(struct metrics *metrics, enum metric_scope scope,
+                                       const char *labels) {
+    struct list_node *node = list_first(&metrics->groups);
+    for (; node; node = list_next(&metrics->groups, node)) {
+        struct metric_group *group = CONTAINER_OF(node, struct metric_group, node);
+        if (group->scope == scope && strcmp(group->labels, labels) == 0)
+            return group;
+    }
+    return NULL;
+}
+
+static struct metric_group *make_group(struct metrics *metrics, enum metric_scope scope,
+                                       char *take_labels) {
     const struct metrics_layout *layout = &metrics->layout;
     struct metric_group *group = mem_new(sizeof *group);
     group->metrics = metrics;
     group->scope = scope;
-    group->labels = labels_text(scope, first_label, second_label);
-    size_t size = (size_t)layout->stride[scope] * metrics->shard_count * sizeof(uint64_t);
+    group->labels = take_labels;
+    size_t size = (size_t)layout->stride[scope] * metrics->shard_count * sizeof *group->cells;
     if (size > 0) {
         group->cells = aligned_alloc(METRICS_CACHE_LINE, size);
         CHECK(group->cells);
         memset(group->cells, 0, size);
     }
     group->gauges = mem_new_array(layout->gauges[scope], sizeof *group->gauges);
-    CHECK(pthread_mutex_lock(&metrics->registry) == 0);
     list_add_last(&metrics->groups, &group->node);
+    return group;
+}
+
+struct metric_group *metric_group_new(struct metrics *metrics, enum metric_scope scope,
+                                      const char *first_label, const char *second_label) {
+    char *labels = labels_text(scope, first_label, second_label);
+    CHECK(pthread_mutex_lock(&metrics->registry) == 0);
+    struct metric_group *group = find_group(metrics, scope, labels);
+    if (group)
+        mem_free(&labels);
+    else
+        group = make_group(metrics, scope, labels);
+    group->references++;
     CHECK(pthread_mutex_unlock(&metrics->registry) == 0);
     return group;
 }
@@ -115,12 +140,17 @@ void metric_group_free(struct metric_group **at) {
     *at = NULL;
     if (!group)
         return;
-    CHECK(pthread_mutex_lock(&group->metrics->registry) == 0);
-    list_remove(&group->node);
-    CHECK(pthread_mutex_unlock(&group->metrics->registry) == 0);
+    struct metrics *metrics = group->metrics;
+    CHECK(pthread_mutex_lock(&metrics->registry) == 0);
+    bool last = --group->references == 0;
+    if (last)
+        list_remove(&group->node);
+    CHECK(pthread_mutex_unlock(&metrics->registry) == 0);
+    if (!last)
+        return;
     mem_free(&group->labels);
-    mem_free_raw(group->cells);
-    mem_free_raw(group->gauges);
+    mem_free(&group->cells);
+    mem_free(&group->gauges);
     mem_free(&group);
 }
 

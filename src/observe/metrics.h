@@ -39,7 +39,9 @@ struct metrics *metrics_new(uint32_t shards);
 void metrics_free(struct metrics **metrics);
 struct metric_group *metrics_process(struct metrics *metrics); /* the one PROCESS group */
 
-/* Label values are copied. The group appears in scrapes from now until metric_group_free. */
+/* Label values are copied. The group appears in scrapes from now until metric_group_free. Asked for
+ * again with the same labels it is the same group (an old and a new load of one version share their
+ * series); it ends with the last metric_group_free. */
 struct metric_group *metric_group_new(struct metrics *metrics, enum metric_scope scope,
                                       const char *first_label, const char *second_label);
 void metric_group_free(struct metric_group **group);

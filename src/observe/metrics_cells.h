@@ -44,6 +44,7 @@ struct metric_cell {
 struct metric_group {
     struct metrics *metrics;
     enum metric_scope scope;
+    uint32_t references; /* under `registry` */
     struct list_node node;
     char *labels; /* `model="m",version="1"`, escaped; "" without */
     struct metric_cell *cells;

@@ -102,9 +102,16 @@ static void write_labels(const struct metric_row *row, struct buffer *out) {
         buffer_add_c(out, "–");
 }
 
-static void write_values(const char *label, const struct metric_values *values,
-                         struct buffer *out) {
-    buffer_add_format(out, "- `%s`: ", label);
+/* The list's metrics share one line: their names, then the values. */
+static void write_values(enum metric_id first, struct buffer *out) {
+    const struct metric_values *values = metric_rows[first].values;
+    buffer_add_format(out, "- `%s` of", metric_rows[first].label);
+    for (uint32_t id = first; id < METRIC_COUNT; id++) {
+        if (metric_rows[id].values == values) {
+            buffer_add_format(out, "%s `%s`", id == first ? "" : ",", metric_rows[id].name);
+        }
+    }
+    buffer_add_c(out, ": ");
     for (uint32_t i = 0; i < values->count; i++)
         buffer_add_format(out, "%s%s", i ? ", " : "", values->names[i]);
     buffer_add_c(out, "\n");
@@ -138,7 +145,7 @@ void metrics_write_reference(struct buffer *out) {
         for (uint32_t i = 0; i < id && first; i++)
             first = metric_rows[i].values != row->values;
         if (first)
-            write_values(row->label, row->values, out);
+            write_values(id, out);
     }
     buffer_add_c(out, "\n## Buckets\n\n- Seconds: ");
     write_bounds(METRIC_KIND_HISTOGRAM_SECONDS, out);

@@ -9,5 +9,6 @@ struct trace_context {
     uint8_t flags;
 };
 
-/* False when malformed (then no trace came, by section 3.2.2). Accepts higher versions by its rule for them. */
+/* False when malformed (then no trace came, by section 3.2.2). Accepts higher versions by its rule
+ * for them. */
 bool trace_context_read(struct str traceparent, struct trace_context *ret);
