@@ -1,0 +1,63 @@
+/* Configuration: two tables (options.def, model_options.def) and everything that is a view of them.
+ * Precedence: flag > environment > file > default. Problems are collected, all of them, each naming where (file and
+ * line, variable, or flag), the key, what was found and what is allowed. The core is pure: text in, values out. */
+#pragma once
+
+#include "base/buffer.h"
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct config_list {
+    char **items;
+    size_t count;
+};
+
+struct config_ints {
+    int64_t *items;
+    size_t count;
+};
+
+struct config_map {
+    struct config_pair {
+        char *key, *value;
+    } *items;
+    size_t count;
+};
+
+/* The fields of a table: one member a row. */
+struct server_config {
+#include "config/fields_begin.h"
+#include "config/options.def"
+#include "config/fields_end.h"
+};
+
+struct model_config {
+#include "config/fields_begin.h"
+#include "config/model_options.def"
+#include "config/fields_end.h"
+};
+
+enum { CONFIG_CONTROL_AUTO, CONFIG_CONTROL_EXPLICIT };
+enum { CONFIG_ENGINE_ONNXRUNTIME, CONFIG_ENGINE_FAKE };
+
+/* Defaults, then the file of --config or INFERD_CONFIG, then `environment` (a NULL-ended environ), then flags
+ * (argv without program and command names). Every problem is a line appended to `problems`; ERR_INVALID when there is
+ * any. *ret_help: --help was asked for. Reads the config file. */
+enum err server_config_read(int argc, char **argv, char *const *environment, struct server_config *ret,
+                            bool *ret_help, struct buffer *problems) MUST_CHECK;
+void server_config_done(struct server_config *config);
+
+/* A model.yaml over `ret`, which holds the defaults (see model_config_defaults). `name` is the file's name in texts.
+ * Pure. Problems are lines appended to `problems`. */
+enum err model_config_read(struct str yaml, const char *name, struct model_config *ret,
+                           struct buffer *problems) MUST_CHECK;
+/* The server's values where both tables have the option, else the table's default. */
+void model_config_defaults(const struct server_config *server, struct model_config *ret);
+void model_config_done(struct model_config *config);
+
+void config_write_help(struct buffer *out);            /* the options part of --help */
+void config_write_reference(struct buffer *out);       /* docs/reference/configuration.md */
+void config_write_model_reference(struct buffer *out); /* docs/reference/model.md */
+void config_write_schema(struct buffer *out);          /* JSON schema of the server's options */

@@ -1,0 +1,11 @@
+#undef SECTION
+#undef BOOL
+#undef INT
+#undef SIZE
+#undef DURATION
+#undef NUMBER
+#undef STRING
+#undef ENUM
+#undef LIST
+#undef INTS
+#undef MAP
