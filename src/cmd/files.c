@@ -35,13 +35,13 @@ static enum err read_token(const char *key, const char *path, char **ret, struct
     return ERR_OK;
 }
 
-static bool same(const char *a, const char *b) {
-    return a == b || (a && b && strcmp(a, b) == 0);
+void tokens_free(char **admin, char **data) {
+    mem_free(admin);
+    mem_free(data);
 }
 
-/* Reads both; on success they replace the old ones. */
-static enum err read_tokens(struct server *server, bool *ret_changed, struct err_text *text) {
-    const struct server_config *config = server->config;
+enum err tokens_read(const struct server_config *config, char **ret_admin, char **ret_data,
+                     struct err_text *text) {
     char *admin = NULL, *data = NULL;
     enum err e = ERR_OK;
     if (config->admin_token_file && *config->admin_token_file)
@@ -49,13 +49,26 @@ static enum err read_tokens(struct server *server, bool *ret_changed, struct err
     if (!e && config->data_token_file && *config->data_token_file)
         e = read_token("data.token_file", config->data_token_file, &data, text);
     if (e) {
-        mem_free(&admin);
-        mem_free(&data);
+        tokens_free(&admin, &data);
         return e;
     }
+    *ret_admin = admin;
+    *ret_data = data;
+    return ERR_OK;
+}
+
+static bool same(const char *a, const char *b) {
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+/* Reads both; on success they replace the old ones. */
+static enum err read_tokens(struct server *server, bool *ret_changed, struct err_text *text) {
+    char *admin, *data;
+    enum err e = tokens_read(server->config, &admin, &data, text);
+    if (e)
+        return e;
     *ret_changed = !same(admin, server->admin_token) || !same(data, server->data_token);
-    mem_free(&server->admin_token);
-    mem_free(&server->data_token);
+    tokens_free(&server->admin_token, &server->data_token);
     server->admin_token = admin;
     server->data_token = data;
     return ERR_OK;

@@ -60,6 +60,10 @@ void server_free(struct server **server);
 
 /* drain.c: signals, and the steps from SIGTERM to the end. */
 void server_watch_signals(struct server *server);
+/* files.c: the token files' first lines (NULL where none is configured); heap, for tokens_free. */
+enum err tokens_read(const struct server_config *config, char **ret_admin, char **ret_data,
+                     struct err_text *text) MUST_CHECK;
+void tokens_free(char **admin, char **data);
 /* files.c: certificates and tokens are read again when their files change. */
 enum err server_read_tokens(struct server *server, struct err_text *text) MUST_CHECK;
 void server_watch_files(struct server *server);
