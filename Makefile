@@ -52,7 +52,7 @@ test-tsan: ## Unit tests and the concurrent black-box tests with ThreadSanitizer
 	@tools/test.sh tsan
 
 .PHONY: check
-check: ## Repository checks: layers, sizes, banned functions, stale documents, ...
+check: build ## Repository checks: layers, sizes, banned functions, stale documents, ...
 	@tools/check.sh
 
 .PHONY: fuzz
@@ -88,8 +88,7 @@ retrain: ## Train the demonstration model again and compare with the committed a
 	@"$$(tools/deps.sh venv-train)/bin/python" models/train.py
 
 .PHONY: docs
-docs: ## Write the generated reference pages again (docs/reference)
-	@tools/deps.sh build
+docs: build ## Write the generated reference pages again (docs/reference)
 	@tools/docs.sh
 
 .PHONY: clean

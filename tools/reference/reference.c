@@ -1,6 +1,6 @@
-// Prints one page of docs/reference, straight from the tables the server itself is compiled from.
+// Prints a page of docs/reference that `inferd docs` does not: straight from the server's tables.
 //
-//   reference metrics|errors|routes
+//   reference errors|routes
 //
 // tools/docs.sh compiles and runs it; it links nothing of the server.
 #include <stdio.h>
@@ -11,43 +11,6 @@
 static void print_header(const char *title, const char *source, const char *intro) {
     printf("<!-- Written by `make docs` from src/%s: do not edit. -->\n# %s\n\n%s\n\n", source, title,
            intro);
-}
-
-// Prints a word of a table in the form a reader expects: METRIC_KIND "GAUGE_SECONDS" -> "gauge".
-static void print_first_word_lower(const char *word) {
-    for (; *word != '\0' && *word != '_'; word++)
-        putchar(*word >= 'A' && *word <= 'Z' ? *word - 'A' + 'a' : *word);
-}
-
-struct metric {
-    const char *name, *kind, *scope, *label, *help;
-};
-
-static const struct metric metrics[] = {
-#define METRIC(id, name, kind, scope, label, values, help) {name, #kind, #scope, label, help},
-#include "observe/metrics.def"
-#undef METRIC
-};
-
-static void print_metrics(void) {
-    print_header("Metrics", "observe/metrics.def",
-                 "What `GET /metrics` on the management listener answers, in Prometheus' text format\n"
-                 "or, when the client accepts it, OpenMetrics. Times are in seconds, sizes in bytes.\n"
-                 "Label values come from loaded models only: a request for a model that does not\n"
-                 "exist creates no series.");
-    printf("| metric | type | labels | meaning |\n|---|---|---|---|\n");
-    for (size_t i = 0; i < COUNT(metrics); i++) {
-        const struct metric *m = &metrics[i];
-        const char *scope = strcmp(m->scope, "VERSION") == 0 ? "`model`, `version`"
-                            : strcmp(m->scope, "MODEL") == 0 ? "`model`"
-                                                             : "";
-        printf("| `%s` | ", m->name);
-        print_first_word_lower(m->kind);
-        printf(" | %s", scope);
-        if (m->label != NULL)
-            printf("%s`%s`", scope[0] != '\0' ? ", " : "", m->label);
-        printf(" | %s |\n", m->help);
-    }
 }
 
 struct error {
@@ -117,13 +80,13 @@ int main(int argc, char **argv) {
     static const struct {
         const char *name;
         void (*print)(void);
-    } pages[] = {{"metrics", print_metrics}, {"errors", print_errors}, {"routes", print_routes}};
+    } pages[] = {{"errors", print_errors}, {"routes", print_routes}};
     for (size_t i = 0; argc == 2 && i < COUNT(pages); i++) {
         if (strcmp(argv[1], pages[i].name) == 0) {
             pages[i].print();
             return 0;
         }
     }
-    fputs("usage: reference metrics|errors|routes\n", stderr);
+    fputs("usage: reference errors|routes\n", stderr);
     return 2;
 }
