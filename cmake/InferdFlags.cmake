@@ -42,9 +42,13 @@ target_compile_features(inferd_flags INTERFACE c_std_17)
 target_compile_definitions(inferd_flags INTERFACE _GNU_SOURCE)
 target_include_directories(inferd_flags INTERFACE
     ${CMAKE_SOURCE_DIR}/src ${CMAKE_BINARY_DIR}/generated)
-# The same sources give the same bytes wherever they lie.
-target_compile_options(inferd_flags INTERFACE
-    -ffile-prefix-map=${CMAKE_SOURCE_DIR}/= -fvisibility=hidden -fno-omit-frame-pointer)
+# The same sources give the same bytes wherever they lie; a debugger's build keeps its paths.
+if(CMAKE_BUILD_TYPE STREQUAL "Debug")
+    target_compile_options(inferd_flags INTERFACE -fmacro-prefix-map=${CMAKE_SOURCE_DIR}/=)
+else()
+    target_compile_options(inferd_flags INTERFACE -ffile-prefix-map=${CMAKE_SOURCE_DIR}/=)
+endif()
+target_compile_options(inferd_flags INTERFACE -fvisibility=hidden -fno-omit-frame-pointer)
 
 inferd_try_options(-Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Wformat=2
     -Wcast-qual -Wcast-align -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition -Wvla
