@@ -50,8 +50,12 @@ static bool wait_for_work(struct executor *executor) {
     while (list_empty(&pool->ready)) {
         if (pool->stop)
             return false;
-        if (executor->worker.scratch_size > 0)
+        if (batch_worker_has_large_scratch(&executor->worker)) {
+            pthread_mutex_unlock(&pool->lock); /* giving memory back takes time */
             batch_worker_rest(&executor->worker);
+            pthread_mutex_lock(&pool->lock);
+            continue;
+        }
         pool->idle++;
         pthread_cond_wait(&pool->work, &pool->lock);
         pool->idle--;

@@ -74,5 +74,6 @@ void batch_worker_init(struct batch_worker *worker, const struct clock *clock, u
 void batch_worker_done(struct batch_worker *worker);
 /* Runs what was taken and gives each job its result. Afterwards the batch's queue may be gone. */
 void batch_worker_run(struct batch_worker *worker, struct batch *batch);
-/* Nothing to do for now: gives large memory back. */
+/* Nothing to do for now: gives large memory back, when there is some. */
 void batch_worker_rest(struct batch_worker *worker);
+bool batch_worker_has_large_scratch(const struct batch_worker *worker);

@@ -34,8 +34,12 @@ void batch_worker_done(struct batch_worker *worker) {
     mem_free(&worker->inputs);
 }
 
+bool batch_worker_has_large_scratch(const struct batch_worker *worker) {
+    return worker->scratch_size > SCRATCH_KEEP_MAX;
+}
+
 void batch_worker_rest(struct batch_worker *worker) {
-    if (worker->scratch_size > SCRATCH_KEEP_MAX)
+    if (batch_worker_has_large_scratch(worker))
         free_scratch(worker);
 }
 

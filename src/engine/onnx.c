@@ -19,10 +19,28 @@
 
 enum { REASON_MAX = 512 };
 
-/* ONNX Runtime's reason as one line: control characters and runs of blanks become one blank. */
+/* ONNX Runtime puts the place in its own source before some reasons: "/onnxruntime_src/....cc:180
+ * void Function(arguments) reason". Returns the reason, or `from` when no such place is there. */
+static const char *skip_place(const char *from) {
+    static const char root[] = "/onnxruntime_src/";
+    if (strncmp(from, root, sizeof root - 1) != 0)
+        return from;
+    const char *at = strchr(from, '(');
+    for (int depth = 0; at && *at; at++) {
+        depth += *at == '(' ? 1 : *at == ')' ? -1 : 0;
+        if (depth > 0)
+            continue;
+        at++;
+        at += strncmp(at, " const", 6) == 0 ? 6 : 0;
+        return *at == ' ' ? at + 1 : from;
+    }
+    return from;
+}
+
+/* The reason as one line: control characters and runs of blanks become one blank. */
 static void one_line(const char *from, char *to, size_t size) {
     size_t n = 0;
-    for (; *from && n + 1 < size; from++) {
+    for (from = skip_place(from); *from && n + 1 < size; from = skip_place(from + 1)) {
         bool blank = (unsigned char)*from <= ' ';
         if (blank && (n == 0 || to[n - 1] == ' '))
             continue;
