@@ -15,6 +15,7 @@ RUN_ARGS ?=
 # More for pytest, for example PYTEST_ARGS="-k binary -x".
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+RETRAIN_ARGS ?=
 export JOBS FUZZ_SECONDS PYTEST_ARGS
 
 .PHONY: help
@@ -82,10 +83,10 @@ coverage: ## Lines that the unit tests execute, per layer
 	@tools/coverage.sh
 
 .PHONY: retrain
-retrain: ## Train the demonstration model again and compare with the committed answers
+retrain: ## Train the demonstration model again (RETRAIN_ARGS=--check only compares)
 	@tools/deps.sh train
-	@echo "make: running models/train.py"
-	@"$$(tools/deps.sh venv-train)/bin/python" models/train.py
+	@echo "make: running models/train.py $(RETRAIN_ARGS)"
+	@"$$(tools/deps.sh venv-train)/bin/python" models/train.py $(RETRAIN_ARGS)
 
 .PHONY: docs
 docs: build ## Write the generated reference pages again (docs/reference)
