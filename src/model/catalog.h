@@ -1,6 +1,6 @@
-/* The models at one moment: an immutable snapshot that the manager publishes whenever something changes. Each loop
- * keeps its own reference, so a lookup takes no lock and touches no shared line; a request then takes a reference
- * to its version. Freed when its last reader lets go. */
+/* The models at one moment: an immutable snapshot that the manager publishes whenever something
+ * changes. Each loop keeps its own reference, so a lookup takes no lock and touches no shared line;
+ * a request then takes a reference to its version. Freed when its last reader lets go. */
 #pragma once
 
 #include "model/version.h"
@@ -9,25 +9,26 @@ struct catalog_version {
     int64_t number;
     const char *version; /* "3" */
     enum model_state state;
-    const char *reason;          /* why it is not ready, or why its newer files do not serve; else "" */
-    struct model_version *live;  /* counted by the catalog; NULL unless READY */
-    double load_seconds;         /* 0 until loaded */
+    const char *reason; /* why it is not ready, or why its newer files do not serve; else "" */
+    struct model_version *live; /* counted by the catalog; NULL unless READY */
+    double load_seconds;        /* 0 until loaded */
 };
 
 struct catalog_model {
     const char *name;
-    const char *reason;       /* trouble with the model as a whole (its model.yaml); "" without */
-    bool unloaded;            /* by an admin's unload: not wanted, so not counted against readiness */
+    const char *reason; /* trouble with the model as a whole (its model.yaml); "" without */
+    bool unloaded;      /* by an admin's unload: not wanted, so not counted against readiness */
     struct catalog_version *versions; /* ascending number */
     size_t version_count;
-    struct model_version *default_version; /* what a request without a version gets; NULL: none is ready */
+    struct model_version
+        *default_version; /* what a request without a version gets; NULL: none is ready */
 };
 
 struct catalog {
     _Atomic uint32_t references;
     uint64_t generation;
-    bool scanned; /* the repository was read at least once */
-    const char *trouble; /* the repository itself cannot be read; "" without */
+    bool scanned;                 /* the repository was read at least once */
+    const char *trouble;          /* the repository itself cannot be read; "" without */
     struct catalog_model *models; /* ascending name */
     size_t model_count;
 };
@@ -37,16 +38,18 @@ void catalog_unref(struct catalog **catalog); /* NULL is accepted */
 
 const struct catalog_model *catalog_find_model(const struct catalog *catalog, struct str name);
 
-/* The version that answers: `version` empty means the default. Borrowed from the catalog (take a reference to keep).
- * ERR_NOT_FOUND "Request for unknown model: 'x' ..." / "... version ..."; ERR_NOT_READY naming state and reason. */
+/* The version that answers: `version` empty means the default. Borrowed from the catalog (take a
+ * reference to keep). ERR_NOT_FOUND "Request for unknown model: 'x' ..." / "... version ...";
+ * ERR_NOT_READY naming state and reason. */
 enum err catalog_find(const struct catalog *catalog, struct str name, struct str version,
                       struct model_version **ret, struct err_text *text) MUST_CHECK;
 
 enum ready_policy { READY_ALL, READY_ANY, READY_LIST };
 
-/* Is the service ready under the policy? A model counts as ready when it has a default version. An empty repository
- * is not ready; models that an admin unloaded are not asked for by READY_ALL. Appends a JSON array of what is
- * missing: [{"model":"m","version":"2","state":"LOADING","reason":"..."}], "[]" when nothing is.
+/* Is the service ready under the policy? A model counts as ready when it has a default version. An
+ * empty repository is not ready; models that an admin unloaded are not asked for by READY_ALL.
+ * Appends a JSON array of what is missing:
+ * [{"model":"m","version":"2","state":"LOADING","reason":"..."}], "[]" when nothing is.
  * `list`/`list_count`: model names for READY_LIST. */
 bool catalog_ready(const struct catalog *catalog, enum ready_policy policy, const char *const *list,
                    size_t list_count, struct buffer *missing);
@@ -54,6 +57,6 @@ bool catalog_ready(const struct catalog *catalog, enum ready_policy policy, cons
 /* Appends a JSON array, of the same form, of the versions that failed while their model serves. */
 void catalog_write_failed(const struct catalog *catalog, struct buffer *out);
 
-/* Sets the queue depth, in flight and run estimate gauges of the versions that serve: for the scrape callback.
- * Thread: any that holds the catalog. */
+/* Sets the queue depth, in flight and run estimate gauges of the versions that serve: for the
+ * scrape callback. Thread: any that holds the catalog. */
 void catalog_collect(const struct catalog *catalog);

@@ -1,10 +1,12 @@
-/* The model repository, watched: which versions should be there (the scan and the version policies say), which are,
- * and the steps between. One thread scans, loads, warms up and unloads, off the serving path.
+/* The model repository, watched: which versions should be there (the scan and the version policies
+ * say), which are, and the steps between. One thread scans, loads, warms up and unloads, off the
+ * serving path.
  *
- * <root>/<model>/<version>/model.onnx; <root>/<model>/model.yaml is optional. A wanted version is loaded when its
- * files have been still for settle_ns. A new version earns its traffic: the old one serves until the new one is
- * READY. A FAILED version is tried again when its files change or when a load is asked for.
- * Sources: inotify, plus a scan every poll_ns, because network volumes send no events. */
+ * <root>/<model>/<version>/model.onnx; <root>/<model>/model.yaml is optional. A wanted version is
+ * loaded when its files have been still for settle_ns (an order to load does not wait). A new
+ * version earns its traffic: the old one serves until the new one is READY. A FAILED version is
+ * tried again when its files change or when a load is asked for. Sources: inotify, plus a scan
+ * every poll_ns, because network volumes send no events. */
 #pragma once
 
 #include "model/catalog.h"
@@ -18,28 +20,29 @@ enum { MODEL_NAME_MAX = 128, MODEL_VERSIONS_LISTED_MAX = 64 };
 /* One model's settings: the server's defaults, over them its model.yaml. */
 struct model_options {
     enum version_policy policy;
-    uint32_t latest;                              /* VERSIONS_LATEST: how many */
-    int64_t listed[MODEL_VERSIONS_LISTED_MAX];    /* VERSIONS_LISTED */
+    uint32_t latest; /* VERSIONS_LATEST: how many; a FAILED one does not count, so
+                        that a restart serves what served before it */
+    int64_t listed[MODEL_VERSIONS_LISTED_MAX]; /* VERSIONS_LISTED */
     size_t listed_count;
-    int64_t default_version;                      /* 0: the highest that is ready */
-    enum batching_mode batching;                  /* AUTO: on when warm-up showed each row of a batch equal, bit for
-                                                     bit, to the row alone */
+    int64_t default_version;     /* 0: the highest that is ready; else wanted by any policy */
+    enum batching_mode batching; /* AUTO: on when warm-up showed each row of a batch equal, bit for
+                                    bit, to the row alone */
     struct batch_options batch;
-    struct engine_options engine;                 /* lists owned by whoever made the options */
+    struct engine_options engine; /* lists owned by whoever made the options */
     bool warmup;
-    uint64_t request_timeout_ns;                  /* 0: the server's */
-    void *owned;                                  /* for free_options */
+    uint64_t request_timeout_ns; /* 0: the server's */
+    void *owned;                 /* for free_options */
 };
 
 struct model_manager_options {
     const char *root;
-    uint64_t poll_ns;   /* 0: no periodic scan */
+    uint64_t poll_ns; /* 0: no periodic scan */
     uint64_t settle_ns;
-    bool watch;         /* inotify */
-    bool explicit_only; /* load nothing until asked (load calls) */
+    bool watch;                 /* inotify */
+    bool explicit_only;         /* load nothing until asked (load calls) */
     const char *const *startup; /* explicit_only: names loaded at the start */
     size_t startup_count;
-    uint32_t shards;    /* metric shards */
+    uint32_t shards; /* metric shards */
     struct engine *engine;
     struct batch_pool *pool;
     struct metrics *metrics;
@@ -60,15 +63,19 @@ struct model_manager;
 enum err model_manager_new(const struct model_manager_options *options, struct model_manager **ret,
                            struct err_text *text) MUST_CHECK;
 void model_manager_start(struct model_manager *manager); /* the thread: first scan at once */
-/* Unloads everything, joins, frees. All loops have let go of their catalogs and versions. NULL is accepted. */
+/* Unloads everything, joins, frees. All loops have let go of their catalogs and versions. NULL is
+ * accepted. */
 void model_manager_free(struct model_manager **manager);
 
 /* Thread: any. A scan soon. */
 void model_manager_rescan(struct model_manager *manager);
 
-/* A load or unload asked for by an admin. The caller's memory until done() (called through `owner`). */
+/* A load or unload asked for by an admin. The caller's memory until done() (called through
+ * `owner`). */
 struct model_order {
-    struct message message;      /* first */
+    struct message message;        /* first */
+    struct list_node node;         /* the manager's */
+    struct model_manager *manager; /* the manager's */
     char name[MODEL_NAME_MAX + 1];
     bool unload;
     struct mailbox *owner;
@@ -76,13 +83,16 @@ struct model_order {
     enum err err;
     struct err_text text;
 };
-/* Thread: any. load: scans, loads what the policy wants (again when it failed or changed), done when READY or FAILED
- * ("failed to load 'm', ..."; ERR_NOT_FOUND for a name not in the repository). unload: no version serves any more. */
+/* Thread: any. load: scans, loads what the policy wants (again when it failed or changed), done
+ * when READY or FAILED
+ * ("failed to load 'm', ..."; ERR_NOT_FOUND for a name not in the repository). unload: no version
+ * serves any more. */
 void model_manager_order(struct model_manager *manager, struct model_order *order);
 
 /* Is this a usable model name: [A-Za-z0-9][A-Za-z0-9._-]{0,127}, no ".."? */
 bool model_name_valid(struct str name);
 
-/* `inferd check`: reads the repository once with the same rules and loads every wanted version, without serving.
- * Appends one line of text per version ("ok", or what is wrong). Returns the number of problems. */
+/* `inferd check`: reads the repository once with the same rules and loads every wanted version,
+ * without serving. Appends one line of text per version ("ok", or what is wrong). Returns the
+ * number of problems. */
 size_t model_repository_check(const struct model_manager_options *options, struct buffer *report);
