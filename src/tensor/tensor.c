@@ -70,8 +70,8 @@ static bool shape_count(const int64_t *shape, size_t rank, int64_t *ret) {
             return false;
         }
         empty |= shape[i] == 0;
-        if (shape[i] > 0 && (!num_mul_i64(product, shape[i], &product) ||
-                             product > TENSOR_COUNT_MAX)) {
+        if (shape[i] > 0 &&
+            (!num_mul_i64(product, shape[i], &product) || product > TENSOR_COUNT_MAX)) {
             return false;
         }
     }

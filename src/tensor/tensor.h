@@ -17,11 +17,17 @@ enum datatype {
     DATATYPE_COUNT
 };
 
-enum datatype_json { DATATYPE_JSON_BOOLEAN, DATATYPE_JSON_UNSIGNED, DATATYPE_JSON_SIGNED,
-                     DATATYPE_JSON_REAL, DATATYPE_JSON_TEXT };
+enum datatype_json {
+    DATATYPE_JSON_BOOLEAN,
+    DATATYPE_JSON_UNSIGNED,
+    DATATYPE_JSON_SIGNED,
+    DATATYPE_JSON_REAL,
+    DATATYPE_JSON_TEXT
+};
 
 const char *datatype_name(enum datatype datatype);
-size_t datatype_size(enum datatype datatype); /* bytes an element in memory (BYTES: sizeof(struct str)) */
+/* Bytes an element in memory (BYTES: sizeof(struct str)). */
+size_t datatype_size(enum datatype datatype);
 enum datatype_json datatype_json(enum datatype datatype);
 bool datatype_from_name(struct str name, enum datatype *ret);
 bool datatype_from_onnx(int onnx, enum datatype *ret); /* ONNX TensorProto.DataType */
@@ -43,8 +49,9 @@ static inline size_t tensor_bytes(const struct tensor *tensor) {
     return (size_t)tensor->count * datatype_size(tensor->datatype);
 }
 
-/* Sets datatype, shape, count; data = NULL. ERR_INVALID on rank > TENSOR_RANK_MAX, a negative dimension,
- * or a product over TENSOR_COUNT_MAX (a dimension of 0 does not hide an overflow of the others). */
+/* Sets datatype, shape, count; data = NULL. ERR_INVALID on rank > TENSOR_RANK_MAX, a negative
+ * dimension, or a product over TENSOR_COUNT_MAX (a dimension of 0 does not hide an overflow of the
+ * others). */
 enum err tensor_set(struct tensor *ret, enum datatype datatype, const int64_t *shape, size_t rank,
                     struct err_text *text) MUST_CHECK;
 
@@ -76,8 +83,9 @@ enum { SIGNATURE_TENSORS_MAX = 64 }; /* inputs, and outputs: a mask of 64 bits n
 bool signature_find_input(const struct signature *signature, struct str name, size_t *ret_index);
 bool signature_find_output(const struct signature *signature, struct str name, size_t *ret_index);
 
-/* ERR_INVALID naming model, input, expected and found when datatype or shape do not fit the spec. Text begins
- * with Triton's prefix: "unexpected shape for input 'X' for model 'm'. Expected [-1,30], got [1,4]". */
+/* ERR_INVALID naming model, input, expected and found when datatype or shape do not fit the spec.
+ * Text begins with Triton's prefix: "unexpected shape for input 'X' for model 'm'. Expected
+ * [-1,30], got [1,4]". */
 enum err tensor_check_spec(const struct tensor *tensor, const struct tensor_spec *spec,
                            const struct signature *signature, struct err_text *text) MUST_CHECK;
 
