@@ -1,0 +1,10 @@
+"""The tools of the black-box tests, one class a tool."""
+
+from .certificates import Certificates
+from .curl import Curl
+from .rawhttp import RawHttp
+from .repository import Repository
+from .server import Server
+from .waiting import PATIENCE, until
+
+__all__ = ["PATIENCE", "Certificates", "Curl", "RawHttp", "Repository", "Server", "until"]
