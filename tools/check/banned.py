@@ -21,7 +21,7 @@ BANNED = {
     **dict.fromkeys("alloca strdupa strndupa".split(), "the stack has no way to say no"),
     **dict.fromkeys("tmpnam tempnam mktemp".split(), "a race: use mkstemp"),
     **dict.fromkeys("system popen".split(), "no shell in a server"),
-    **dict.fromkeys("signal siglongjmp longjmp setjmp".split(), "use sigaction; no jumps"),
+    **dict.fromkeys("siglongjmp longjmp setjmp".split(), "no jumps"),
     **dict.fromkeys("usleep ualarm".split(), "obsolete: use nanosleep"),
 }
 CALL = re.compile(r"(?<![\w.>])(" + "|".join(BANNED) + r")\s*\(")
