@@ -17,6 +17,8 @@ static inline bool num_mul_i64(int64_t a, int64_t b, int64_t *ret) {
     return !__builtin_mul_overflow(a, b, ret);
 }
 
+#undef MIN /* <sys/param.h> has the same, and libuv's header includes it */
+#undef MAX
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 

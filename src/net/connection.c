@@ -1,0 +1,297 @@
+/* A connection's life.
+ *
+ *   accept -> OPEN -> HEAD -> BODY -> HANDLER -> WRITE -> IDLE -> HEAD ...        each step may be
+ * skipped when the next is there already OPEN, IDLE -> QUIET            the listener drains: closed
+ * after a moment without a request HEAD, BODY -> WRITE, SKIP      refused by net; the rest of a
+ * short body is read and thrown away WRITE ... -> LINGER -> CLOSED  the last answer was given; what
+ * the peer still sends is thrown away, because closing with unread bytes resets the connection and
+ * loses our answer any -> CLOSED                  uv_close was called
+ *
+ * Invariants: `exchange` is NULL in OPEN, IDLE, QUIET, SKIP and LINGER; a connection is on the
+ * timeout list of its state and on no other; in CLOSED the memory stays until the handle is closed
+ * and the handler has answered. connection_set_state is the one setter. */
+#include "net/connection.h"
+
+#include "base/check.h"
+#include "base/memory.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static const enum timeout_kind timeout_of[] = {
+#define STATE(name, timeout) [CONNECTION_##name] = TIMEOUT_##timeout,
+    CONNECTION_STATES(STATE)
+#undef STATE
+};
+
+#define TO(name) (1u << CONNECTION_##name)
+static const unsigned next_states[] = {
+    [CONNECTION_OPEN] = TO(QUIET) | TO(HEAD) | TO(BODY) | TO(HANDLER) | TO(WRITE) | TO(IDLE) |
+                        TO(SKIP) | TO(LINGER) | TO(CLOSED),
+    [CONNECTION_IDLE] = TO(IDLE) | TO(QUIET) | TO(HEAD) | TO(BODY) | TO(HANDLER) | TO(WRITE) |
+                        TO(SKIP) | TO(LINGER) | TO(CLOSED),
+    [CONNECTION_QUIET] = TO(QUIET) | TO(HEAD) | TO(BODY) | TO(HANDLER) | TO(WRITE) | TO(SKIP) |
+                         TO(LINGER) | TO(CLOSED),
+    [CONNECTION_HEAD] = TO(BODY) | TO(HANDLER) | TO(WRITE) | TO(IDLE) | TO(QUIET) | TO(SKIP) |
+                        TO(LINGER) | TO(CLOSED),
+    [CONNECTION_BODY] = TO(BODY) | TO(HANDLER) | TO(WRITE) | TO(IDLE) | TO(QUIET) | TO(SKIP) |
+                        TO(LINGER) | TO(CLOSED),
+    [CONNECTION_HANDLER] = TO(WRITE) | TO(IDLE) | TO(QUIET) | TO(LINGER) | TO(CLOSED),
+    [CONNECTION_WRITE] = TO(WRITE) | TO(IDLE) | TO(QUIET) | TO(SKIP) | TO(LINGER) | TO(CLOSED),
+    [CONNECTION_SKIP] = TO(SKIP) | TO(IDLE) | TO(QUIET) | TO(LINGER) | TO(CLOSED),
+    [CONNECTION_LINGER] = TO(CLOSED),
+    [CONNECTION_CLOSED] = 0,
+};
+
+void connection_set_state(struct connection *connection, enum connection_state state) {
+    enum connection_state old = connection->state;
+    CHECK(next_states[old] & (1u << state));
+    connection->state = state;
+    if (old == CONNECTION_OPEN && state == CONNECTION_HEAD) {
+        return; /* the header timeout of a first request runs from accept on */
+    }
+    if (list_linked(&connection->timed)) {
+        list_remove(&connection->timed);
+    }
+    enum timeout_kind kind = timeout_of[state];
+    struct listener *listener = connection->listener;
+    if (kind == TIMEOUT_NONE || listener->timeout_ns[kind] == 0) {
+        return;
+    }
+    connection->deadline_ns = loop_now_ns(connection->loop) + listener->timeout_ns[kind];
+    list_add_last(&listener->timeouts[kind], &connection->timed);
+    listener_tick_arm(listener, connection->deadline_ns);
+    if (state == CONNECTION_WRITE) {
+        connection->write_queue_seen =
+            uv_stream_get_write_queue_size((uv_stream_t *)&connection->tcp);
+    }
+}
+
+static void run_ready(struct loop_ready *ready) {
+    struct connection *connection = CONTAINER_OF(ready, struct connection, ready);
+    http1_connection_run(connection);
+}
+
+static struct connection *connection_new(struct listener *listener, int fd) {
+    struct connection *connection = mem_new(sizeof *connection);
+    connection->listener = listener;
+    connection->loop = listener->loop;
+    connection->ready.run = run_ready;
+    CHECK(uv_tcp_init(&listener->loop->uv, &connection->tcp) == 0);
+    connection->tcp.data = connection;
+    listener->handle_count++;
+    list_add_last(&listener->connections, &connection->of_listener);
+    connection->state = CONNECTION_OPEN;
+    if (uv_tcp_open(&connection->tcp, fd) != 0) {
+        close(fd);
+        connection_close(connection);
+        return NULL;
+    }
+    return connection;
+}
+
+void connection_accept(struct listener *listener, int fd) {
+    struct connection *connection = connection_new(listener, fd);
+    if (!connection) {
+        return;
+    }
+    connection->counted = true;
+    listener_count(&listener->connection_count, 1);
+    if (listener->options.tls) {
+        connection->tls = tls_session_new(listener->options.tls, &listener->loop->ciphertext);
+    }
+    if (listener->timeout_ns[TIMEOUT_HEADER]) {
+        connection->deadline_ns =
+            loop_now_ns(listener->loop) + listener->timeout_ns[TIMEOUT_HEADER];
+        list_add_last(&listener->timeouts[TIMEOUT_HEADER], &connection->timed);
+        listener_tick_arm(listener, connection->deadline_ns);
+    }
+    transport_start_reading(connection);
+}
+
+void connection_refuse(struct listener *listener, int fd) {
+    static const char answer[] = "HTTP/1.1 503 Service Unavailable\r\n"
+                                 "Content-Type: application/json\r\n"
+                                 "Content-Length: 32\r\n"
+                                 "Retry-After: 1\r\n"
+                                 "Connection: close\r\n"
+                                 "\r\n"
+                                 "{\"error\":\"too many connections\"}";
+    bool answered = !listener->options.tls &&
+                    listener->lingering_refused < CONNECTION_LINGERING_MAX &&
+                    send(fd, answer, sizeof answer - 1, MSG_DONTWAIT | MSG_NOSIGNAL) > 0;
+    listener_refused(listener, &(struct http_refusal){.err = ERR_TOO_MANY_CONNECTIONS,
+                                                      .text = "too many connections",
+                                                      .answered = answered});
+    if (!answered) {
+        close(fd);
+        return;
+    }
+    struct connection *connection = connection_new(listener, fd);
+    if (connection) {
+        connection->refused = true;
+        listener->lingering_refused++;
+        connection_linger(connection);
+    }
+}
+
+void connection_free_if_done(struct connection *connection) {
+    if (!connection->closed || connection->exchange) {
+        return;
+    }
+    struct listener *listener = connection->listener;
+    list_remove(&connection->of_listener);
+    tls_session_free(&connection->tls);
+    mem_free(&connection);
+    listener_release(listener);
+}
+
+static void on_closed(uv_handle_t *handle) {
+    struct connection *connection = handle->data;
+    connection->closed = true;
+    connection_free_if_done(connection);
+}
+
+void connection_close(struct connection *connection) {
+    enum connection_state old = connection->state;
+    if (old == CONNECTION_CLOSED) {
+        return;
+    }
+    connection_set_state(connection, CONNECTION_CLOSED);
+    loop_ready_remove(&connection->ready);
+    if (connection->counted) {
+        connection->counted = false;
+        listener_count(&connection->listener->connection_count, -1);
+    }
+    if (connection->refused) {
+        connection->refused = false;
+        connection->listener->lingering_refused--;
+    }
+    connection->reading = false;
+    uv_close((uv_handle_t *)&connection->tcp, on_closed);
+    struct exchange *exchange = connection->exchange;
+    if (exchange && !exchange->delivered && !exchange->responded) {
+        exchange_drop(exchange);
+    } else if (exchange && exchange->delivered && !exchange->responded) {
+        exchange->http.cancelled = true;
+        const struct listener_options *options = &connection->listener->options;
+        if (!connection->listener->freed) {
+            options->handler->cancelled(options->handler_context, &exchange->http);
+        }
+    }
+    if (!connection->running) {
+        block_give(&connection->loop->blocks, &connection->in);
+    }
+}
+
+void connection_abandon(struct connection *connection) {
+    connection_close(connection);
+    struct exchange *exchange = connection->exchange;
+    if (exchange && !exchange->responded) {
+        exchange_drop(exchange);
+        connection_free_if_done(connection);
+    }
+}
+
+void connection_linger(struct connection *connection) {
+    block_give(&connection->loop->blocks, &connection->in);
+    if (connection->eof) {
+        transport_goodbye(connection);
+        connection_close(connection);
+        return;
+    }
+    connection_set_state(connection, CONNECTION_LINGER);
+    connection->skip_bytes = 0;
+    transport_goodbye(connection);
+    transport_start_reading(connection);
+}
+
+void connection_close_idle(struct connection *connection) {
+    char byte;
+    ssize_t n = recv(transport_fd(connection), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    if (n > 0) { /* a request crossed our decision: it is read in the next turn */
+        connection_set_state(connection,
+                             connection->listener->draining ? CONNECTION_QUIET : CONNECTION_IDLE);
+        return;
+    }
+    transport_goodbye(connection);
+    connection_close(connection);
+}
+
+void connection_eof(struct connection *connection) {
+    connection->eof = true;
+    if (connection->state == CONNECTION_WRITE) {
+        /* It may only have closed its own side: our answer goes out, or the write fails. */
+        connection->close_after = true;
+        transport_stop_reading(connection);
+        return;
+    }
+    connection_close(connection);
+}
+
+void connection_exchange_over(struct connection *connection) {
+    if (connection->state == CONNECTION_CLOSED) {
+        connection_free_if_done(connection);
+        return;
+    }
+    if (connection->close_after) {
+        connection_linger(connection);
+        return;
+    }
+    connection_set_state(connection, connection->skip_bytes           ? CONNECTION_SKIP
+                                     : connection->listener->draining ? CONNECTION_QUIET
+                                                                      : CONNECTION_IDLE);
+    transport_start_reading(connection);
+    if (connection->in.used > 0 && !connection->running) {
+        loop_ready_add(connection->loop, &connection->ready);
+    }
+}
+
+static void timed_out_open(struct connection *connection) {
+    bool handshake = connection->tls && !tls_session_ready(connection->tls);
+    listener_refused(connection->listener,
+                     &(struct http_refusal){
+                         .err = ERR_SLOW_REQUEST,
+                         .text = handshake ? "TLS: the handshake did not finish in time"
+                                           : "no request came in time",
+                     });
+    transport_goodbye(connection);
+    connection_close(connection);
+}
+
+void connection_timed_out(struct connection *connection) {
+    switch (connection->state) {
+    case CONNECTION_OPEN:
+        timed_out_open(connection);
+        break;
+    case CONNECTION_IDLE:
+    case CONNECTION_QUIET:
+        connection_close_idle(connection);
+        break;
+    case CONNECTION_HEAD:
+        exchange_refuse(connection->exchange, ERR_SLOW_REQUEST,
+                        "the request's headers did not arrive in time");
+        break;
+    case CONNECTION_BODY:
+        exchange_refuse(connection->exchange, ERR_SLOW_REQUEST,
+                        "the request's body did not arrive in time");
+        break;
+    case CONNECTION_SKIP:
+        connection_linger(connection);
+        break;
+    case CONNECTION_WRITE:
+        if (uv_stream_get_write_queue_size((uv_stream_t *)&connection->tcp) !=
+            connection->write_queue_seen) {
+            connection_set_state(connection, CONNECTION_WRITE); /* slow, but moving */
+            break;
+        }
+        connection_close(connection);
+        break;
+    case CONNECTION_LINGER:
+    case CONNECTION_HANDLER:
+    case CONNECTION_CLOSED:
+        connection_close(connection);
+        break;
+    }
+}
