@@ -53,6 +53,8 @@ struct exchange {
     uint64_t body_started_ns;
     bool delivered; /* the handler knows of it: finished() is owed */
     bool responded;
+    bool held;  /* by http_exchange_hold */
+    bool ended; /* the answer is out or dropped, but the exchange is held; sent.complete says which */
 };
 
 struct connection {

@@ -48,6 +48,7 @@ struct exchange *exchange_take(struct connection *connection) {
     exchange->respond = respond_http1;
     exchange->sent = (struct http_sent){0};
     exchange->delivered = exchange->responded = false;
+    exchange->held = exchange->ended = false;
     return exchange;
 }
 
@@ -73,11 +74,35 @@ void exchange_end(struct exchange *exchange, bool complete) {
     struct connection *connection = exchange->connection;
     const struct listener_options *options = &connection->listener->options;
     exchange->sent.complete = complete;
+    if (exchange->held) {
+        exchange->ended = true;
+        if (connection->state != CONNECTION_CLOSED) {
+            connection_set_state(connection, CONNECTION_HANDLER);
+        }
+        return;
+    }
     if (exchange->delivered && !connection->listener->freed) {
         options->handler->finished(options->handler_context, &exchange->http, &exchange->sent);
     }
     exchange_drop(exchange);
     connection_exchange_over(connection);
+}
+
+void http_exchange_hold(struct http_exchange *http) {
+    struct exchange *exchange = CONTAINER_OF(http, struct exchange, http);
+    loop_check_thread(http->loop);
+    CHECK(exchange->delivered && !exchange->held);
+    exchange->held = true;
+}
+
+void http_exchange_release(struct http_exchange *http) {
+    struct exchange *exchange = CONTAINER_OF(http, struct exchange, http);
+    loop_check_thread(http->loop);
+    CHECK(exchange->held);
+    exchange->held = false;
+    if (exchange->ended) {
+        exchange_end(exchange, exchange->sent.complete);
+    }
 }
 
 void exchange_sent(struct exchange *exchange, bool complete) {
