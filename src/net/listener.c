@@ -122,6 +122,7 @@ static void on_socket_closed(uv_handle_t *handle) {
 }
 
 static void close_socket(struct listener *listener) {
+    atomic_store_explicit(&listener->closed, true, memory_order_relaxed);
     if (!listener->polling) {
         return;
     }
@@ -169,6 +170,10 @@ enum err listener_open(struct loop *loop, const struct listener_options *options
     listener->handle_count = 1;
     *ret = listener;
     return ERR_OK;
+}
+
+bool listener_closed(const struct listener *listener) {
+    return atomic_load_explicit(&listener->closed, memory_order_relaxed);
 }
 
 uint16_t listener_port(const struct listener *listener) {

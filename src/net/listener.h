@@ -1,5 +1,5 @@
-/* A listening address: each loop has a listener of its own on the same port (SO_REUSEPORT). It owns its connections.
- * Opened before the loop's thread starts, or on it. */
+/* A listening address: each loop has a listener of its own on the same port (SO_REUSEPORT). It owns
+ * its connections. Opened before the loop's thread starts, or on it. */
 #pragma once
 
 #include "net/http.h"
@@ -8,14 +8,17 @@
 struct tls;
 
 struct http_limits {
-    uint64_t body_bytes_max;       /* 413 */
-    uint32_t header_bytes_max;     /* request line and headers together: 431, or 414 when the target alone is over */
-    uint32_t header_count_max;     /* 431 */
-    uint32_t target_bytes_max;     /* 414 */
-    uint32_t connections_max;      /* of one listener: beyond, 503 and close */
-    uint64_t header_timeout_ns;    /* first byte (or accept, TLS handshake too) to end of headers: 408 */
-    uint64_t body_timeout_ns;      /* between two arrivals of body bytes: 408 */
-    uint64_t body_bytes_per_s_min; /* slow bodies: whole body must arrive in body_timeout + length / this; 0: off */
+    uint64_t body_bytes_max;   /* 413 */
+    uint32_t header_bytes_max; /* request line and headers together: 431, or 414 when the target
+                                  alone is over */
+    uint32_t header_count_max; /* 431 */
+    uint32_t target_bytes_max; /* 414 */
+    uint32_t connections_max;  /* of one listener: beyond, 503 and close */
+    uint64_t
+        header_timeout_ns;    /* first byte (or accept, TLS handshake too) to end of headers: 408 */
+    uint64_t body_timeout_ns; /* between two arrivals of body bytes: 408 */
+    uint64_t body_bytes_per_s_min; /* slow bodies: whole body must arrive in body_timeout + length /
+                                      this; 0: off */
     uint64_t idle_timeout_ns;      /* keep-alive without a request: closed silently */
     uint64_t write_timeout_ns;     /* a response that makes no progress: dropped */
 };
@@ -27,25 +30,28 @@ struct listener_options {
     bool reuse_port;  /* several loops share the port */
     int backlog;
     struct http_limits limits;
-    struct tls *tls;  /* NULL: plain. Counted by the listener */
+    struct tls *tls; /* NULL: plain. Counted by the listener */
     const struct http_handler *handler;
     void *handler_context;
 };
 
-/* ERR_INVALID with the reason ("data listener: 127.0.0.1:8080: Address already in use"). When reuse_port, the first
- * listener of a process is opened with `probe` semantics: a port that another process serves is refused. */
+/* ERR_INVALID with the reason ("data listener: 127.0.0.1:8080: Address already in use"). When
+ * reuse_port, the first listener of a process is opened with `probe` semantics: a port that another
+ * process serves is refused. */
 enum err listener_open(struct loop *loop, const struct listener_options *options, bool probe,
                        struct listener **ret, struct err_text *text) MUST_CHECK;
 uint16_t listener_port(const struct listener *listener);
 const char *listener_name(const struct listener *listener);
 uint32_t listener_connections(const struct listener *listener); /* Thread: any (relaxed) */
-uint32_t listener_active(const struct listener *listener);      /* exchanges in flight; Thread: any (relaxed) */
+uint32_t
+listener_active(const struct listener *listener); /* exchanges in flight; Thread: any (relaxed) */
 
-/* Thread: loop. From now on every response says Connection: close and idle connections are closed at once; accepting
- * goes on. */
+/* Thread: loop. From now on every response says Connection: close and idle connections are closed
+ * at once; accepting goes on. */
 void listener_drain(struct listener *listener);
-/* Thread: loop. Stops accepting: new SYNs are dropped by a socket filter, what was already connected is accepted,
- * then the socket closes; connections that are accepted finish their requests. */
+/* Thread: loop. Stops accepting: new SYNs are dropped by a socket filter, what was already
+ * connected is accepted, then the socket closes; connections that are accepted finish their
+ * requests. */
 void listener_stop_accepting(struct listener *listener);
 /* Has listener_stop_accepting ended: the socket is closed. Thread: any. */
 bool listener_closed(const struct listener *listener);

@@ -30,6 +30,7 @@ struct listener {
     bool polling;
     bool draining;
     bool stopping;
+    _Atomic(bool) closed; /* relaxed: the socket is closed, for listener_closed */
     bool freed; /* listener_free was called: the last handle to close frees the memory */
     struct loop_timer stop_timer;
 
