@@ -243,9 +243,6 @@ void server_free(struct server **at) {
     if (!server)
         return;
     *at = NULL;
-    struct log_line line;
-    log_begin(&line, server->main_ring, LOG_INFO, "stopped");
-    log_end(&line);
     for (uint32_t i = 0; server->data_loops && i < server->data_loop_count; i++)
         free_loop(&server->data_loops[i].loop, &server->data_loops[i].api,
                   &server->data_loops[i].listener);
@@ -264,6 +261,9 @@ void server_free(struct server **at) {
     tls_unref(&server->management_tls);
     mem_free(&server->admin_token);
     mem_free(&server->data_token);
+    struct log_line line;
+    log_begin(&line, server->main_ring, LOG_INFO, "stopped");
+    log_end(&line);
     log_free(&server->log, NS_PER_S);
     mem_free(&server);
 }
