@@ -4,8 +4,8 @@
  *
  * 1. Nothing waits for another thread but for the file system and the engine.
  * 2. Every turn begins with the mail: an order or a stop waits for one load at most.
- * 3. After the stop no catalog is published: the loops that would read it are gone.
- * Owns the entries, their versions' first references, and the watch. */
+ * 3. After the stop no catalog is published and no order is answered: those who would take them are
+ * gone. Owns the entries, their versions' first references, and the watch. */
 #include "model/repository.h"
 
 #include "base/check.h"
@@ -119,8 +119,8 @@ static bool stops(const struct model_manager *manager) {
     return atomic_load_explicit(&manager->stop, memory_order_relaxed);
 }
 
+/* Everything goes, and the last references come home. Thread: free's; the manager's is over. */
 static void unload_all(struct model_manager *manager) {
-    orders_refuse(manager);
     for (size_t i = 0; i < manager->entry_count; i++)
         entry_unload(manager, manager->entries[i]);
     uint64_t until_ns = clock_now(&clock_real) + FREE_PATIENCE_NS;
@@ -132,7 +132,6 @@ static void unload_all(struct model_manager *manager) {
         if (poll(&fd, 1, 100) > 0)
             (void)!read(manager->wake_fd, &count, sizeof count);
     }
-    orders_refuse(manager); /* that came while we waited */
 }
 
 static void *manager_main(void *argument) {
@@ -150,10 +149,12 @@ static void *manager_main(void *argument) {
         entries_tidy(manager);
         publish_changes(manager);
         orders_finish(manager);
-        if (!loaded && !stops(manager))
+        if (!loaded && !stops(manager)) {
             wait_for_something(manager);
+        }
     }
-    unload_all(manager);
+    mailbox_drain(&manager->mailbox);
+    orders_refuse(manager);
     return NULL;
 }
 
@@ -175,16 +176,22 @@ void model_manager_order(struct model_manager *manager, struct model_order *orde
     mailbox_send(&manager->mailbox, &order->message);
 }
 
+void model_manager_stop(struct model_manager *manager) {
+    if (!manager || !manager->started)
+        return;
+    atomic_store_explicit(&manager->stop, true, memory_order_relaxed);
+    wake(manager);
+    pthread_join(manager->thread, NULL);
+    manager->started = false;
+}
+
 void model_manager_free(struct model_manager **pointer) {
     struct model_manager *manager = *pointer;
     *pointer = NULL;
     if (!manager)
         return;
-    if (manager->started) {
-        atomic_store_explicit(&manager->stop, true, memory_order_relaxed);
-        wake(manager);
-        pthread_join(manager->thread, NULL);
-    }
+    model_manager_stop(manager);
+    unload_all(manager);
     /* Somebody still refers to a version: leaking beats freeing what is in use. */
     if (ANOMALY(manager->alive > 0))
         return;

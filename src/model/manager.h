@@ -63,7 +63,11 @@ struct model_manager;
 enum err model_manager_new(const struct model_manager_options *options, struct model_manager **ret,
                            struct err_text *text) MUST_CHECK;
 void model_manager_start(struct model_manager *manager); /* the thread: first scan at once */
-/* Unloads everything, joins, frees. All loops have let go of their catalogs and versions. NULL is
+/* Ends the thread, after the load it is in: from now on nothing is published, and orders that
+ * waited have been answered. For when the loops run no longer, before they are freed. NULL and a
+ * second call are accepted. */
+void model_manager_stop(struct model_manager *manager);
+/* Stops, unloads everything, frees. All loops have let go of their catalogs and versions. NULL is
  * accepted. */
 void model_manager_free(struct model_manager **manager);
 
