@@ -49,18 +49,21 @@ void arena_done(struct arena *arena) {
 }
 
 void arena_reset(struct arena *arena) {
-    struct arena_block *first = arena->first;
-    arena->used = 0;
-    if (!first)
-        return;
-    if (first->capacity > ARENA_KEEP_MAX) {
-        arena_done(arena);
-        return;
+    struct arena_block *keep = NULL;
+    for (struct arena_block *block = arena->first; block;) {
+        struct arena_block *next = block->next, *drop = block;
+        if (block->capacity <= ARENA_KEEP_MAX && (!keep || block->capacity > keep->capacity)) {
+            drop = keep;
+            keep = block;
+        }
+        free(drop);
+        block = next;
     }
-    blocks_free(first->next);
-    first->next = NULL;
-    first->used = 0;
-    arena->now = first;
+    if (keep) {
+        keep->next = NULL;
+        keep->used = 0;
+    }
+    *arena = (struct arena){keep, keep, 0};
 }
 
 static void *arena_take(struct arena *arena, size_t size) {
@@ -107,8 +110,8 @@ void *arena_resize(struct arena *arena, void *old, size_t old_size, size_t new_s
     size_t held = round_up(old_size ? old_size : 1);
     if (old && block && (char *)old + held == block->data + block->used) {
         size_t start = (size_t)((char *)old - block->data);
-        size_t want = round_up(new_size ? new_size : 1);
-        if (want <= block->capacity - start) {
+        if (new_size <= block->capacity - start) {
+            size_t want = round_up(new_size ? new_size : 1);
             block->used = start + want;
             arena->used = arena->used - held + want;
             return old;

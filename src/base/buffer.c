@@ -29,10 +29,11 @@ char *buffer_reserve(struct buffer *buffer, size_t more) {
         return NULL;
     }
     size_t need = buffer->used + more;
-    if (need > buffer->capacity) {
+    if (need > buffer->capacity || !buffer->data) {
         size_t doubled = buffer->capacity > buffer->max / 2 ? buffer->max : buffer->capacity * 2;
         size_t want = MAX(MAX(need, doubled), MIN((size_t)CAPACITY_MIN, buffer->max));
-        buffer->data = mem_resize(buffer->data, want);
+        CHECK(want < SIZE_MAX);
+        buffer->data = mem_resize(buffer->data, want + 1); /* one more: see buffer_add_format */
         buffer->capacity = want;
     }
     return buffer->data + buffer->used;
@@ -82,9 +83,10 @@ void buffer_add_format(struct buffer *buffer, const char *format, ...) {
     int n = vsnprintf(NULL, 0, format, args);
     va_end(args);
     CHECK(n >= 0);
-    char *to = buffer_reserve(buffer, (size_t)n + 1);
+    char *to = buffer_reserve(buffer, (size_t)n);
     if (!to)
         return;
+    /* The zero at the end goes into the byte past the capacity, at most. */
     va_start(args, format);
     vsnprintf(to, (size_t)n + 1, format, args);
     va_end(args);
@@ -142,6 +144,7 @@ void buffer_add_json_string(struct buffer *buffer, struct str s) {
             add_json_escape(buffer, c);
         plain = ++i;
     }
-    buffer_add(buffer, s.p + plain, i - plain);
+    if (i > plain)
+        buffer_add(buffer, s.p + plain, i - plain);
     buffer_add_char(buffer, '"');
 }

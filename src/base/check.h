@@ -11,9 +11,9 @@ _Noreturn void check_failed(const char *what, const char *file, int line);
 
 /* A state that should not happen but that the server survives: counted, exported as a metric. */
 extern _Atomic uint64_t anomaly_count;
-#define ANOMALY(condition)                                                                          \
+#define ANOMALY(condition)                                                                         \
     ((condition) ? (atomic_fetch_add_explicit(&anomaly_count, 1, memory_order_relaxed), 1) : 0)
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
-#define CONTAINER_OF(pointer, type, member)                                                         \
+#define CONTAINER_OF(pointer, type, member)                                                        \
     ((type *)(void *)((char *)(pointer) - offsetof(type, member)))

@@ -21,13 +21,12 @@ enum err err_set_v(struct err_text *text, enum err e, const char *format, va_lis
     int n = vsnprintf(text->s, sizeof text->s, format, args);
     CHECK(n >= 0);
     if ((size_t)n >= sizeof text->s) {
-        /* Cut before a UTF-8 sequence, never inside one. */
-        size_t end = sizeof text->s - 1;
-        while (end > 0 && ((unsigned char)text->s[end - 1] & 0xC0) == 0x80)
-            end--;
-        if (end > 0 && (unsigned char)text->s[end - 1] >= 0xC0)
-            end--;
-        text->s[end] = '\0';
+        /* Cut before a UTF-8 sequence, never inside one: its first byte is one of the last four. */
+        size_t end = sizeof text->s - 1, start = end - 1;
+        while (start > end - 4 && ((unsigned char)text->s[start] & 0xC0) == 0x80)
+            start--;
+        if ((unsigned char)text->s[start] >= 0xC0)
+            text->s[start] = '\0';
     }
     return e;
 }

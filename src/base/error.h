@@ -1,5 +1,6 @@
 /* Errors are values: one table (error.def), one enum, one text for people.
- * A function that can fail returns enum err; its last parameter receives the text, written only on failure. */
+ * A function that can fail returns enum err; its last parameter receives the text, written only on
+ * failure. */
 #pragma once
 
 #include <stdarg.h>
@@ -21,7 +22,8 @@ struct err_text {
 #define MUST_CHECK __attribute__((warn_unused_result))
 #define PRINTF_LIKE(format_at, first_at) __attribute__((format(printf, format_at, first_at)))
 
-/* Writes the text (cut at ERR_TEXT_MAX, on a UTF-8 boundary) and returns `e`. `text` may be NULL. */
+/* Writes the text (cut at ERR_TEXT_MAX, on a UTF-8 boundary) and returns `e`. `text` may be NULL.
+ */
 enum err err_set(struct err_text *text, enum err e, const char *format, ...) PRINTF_LIKE(3, 4);
 enum err err_set_v(struct err_text *text, enum err e, const char *format, va_list args);
 

@@ -1,4 +1,5 @@
-/* An intrusive doubly linked list. A node is in at most one list; an unlinked node points to nothing. */
+/* An intrusive doubly linked list. A node is in at most one list; an unlinked node points to
+ * nothing. */
 #pragma once
 
 #include "base/check.h"

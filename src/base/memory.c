@@ -4,6 +4,7 @@
 #include "base/num.h"
 
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +32,7 @@ char *mem_copy_c(const char *s) {
 }
 
 char *mem_copy_n(const char *p, size_t n) {
+    CHECK(n < SIZE_MAX);
     char *copy = mem_new(n + 1);
     if (n)
         memcpy(copy, p, n);

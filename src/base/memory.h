@@ -4,11 +4,11 @@
 
 #include <stddef.h>
 
-void *mem_new(size_t size);                      /* zeroed; size 0 gives one byte */
-void *mem_new_array(size_t count, size_t size);  /* zeroed, overflow-checked */
+void *mem_new(size_t size);                     /* zeroed; size 0 gives one byte */
+void *mem_new_array(size_t count, size_t size); /* zeroed, overflow-checked */
 void *mem_resize(void *p, size_t size);
-char *mem_copy_c(const char *s);                 /* strdup; NULL stays NULL */
-char *mem_copy_n(const char *p, size_t n);       /* NUL-terminated copy */
+char *mem_copy_c(const char *s);           /* strdup; NULL stays NULL */
+char *mem_copy_n(const char *p, size_t n); /* NUL-terminated copy */
 char *mem_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Frees *p and nulls it: mem_free(&x). */
 #define mem_free(pointer_at) (mem_free_raw(*(pointer_at)), (void)(*(pointer_at) = NULL))

@@ -1,4 +1,5 @@
-/* Checked numbers: sizes that come from the wire go through these. All return false on overflow. */
+/* Checked numbers: sizes that come from the wire go through these. All return false on overflow,
+ * and write *ret only otherwise. */
 #pragma once
 
 #include <stdbool.h>
@@ -6,15 +7,27 @@
 #include <stdint.h>
 
 static inline bool num_mul_size(size_t a, size_t b, size_t *ret) {
-    return !__builtin_mul_overflow(a, b, ret);
+    size_t result;
+    if (__builtin_mul_overflow(a, b, &result))
+        return false;
+    *ret = result;
+    return true;
 }
 
 static inline bool num_add_size(size_t a, size_t b, size_t *ret) {
-    return !__builtin_add_overflow(a, b, ret);
+    size_t result;
+    if (__builtin_add_overflow(a, b, &result))
+        return false;
+    *ret = result;
+    return true;
 }
 
 static inline bool num_mul_i64(int64_t a, int64_t b, int64_t *ret) {
-    return !__builtin_mul_overflow(a, b, ret);
+    int64_t result;
+    if (__builtin_mul_overflow(a, b, &result))
+        return false;
+    *ret = result;
+    return true;
 }
 
 #undef MIN /* <sys/param.h> has the same, and libuv's header includes it */

@@ -18,6 +18,8 @@ bool str_starts(struct str s, struct str prefix) {
 }
 
 bool str_ends(struct str s, struct str suffix) {
+    if (s.n == 0) /* s.p may be NULL, to which nothing may be added */
+        return suffix.n == 0;
     return s.n >= suffix.n && str_eq((struct str){s.p + (s.n - suffix.n), suffix.n}, suffix);
 }
 
@@ -63,8 +65,10 @@ bool str_to_u64(struct str s, uint64_t *ret) {
 
 bool str_to_i64(struct str s, int64_t *ret) {
     bool negative = s.n > 0 && s.p[0] == '-';
+    if (negative)
+        s = (struct str){s.p + 1, s.n - 1};
     uint64_t magnitude;
-    if (!str_to_u64((struct str){s.p + negative, s.n - negative}, &magnitude))
+    if (!str_to_u64(s, &magnitude))
         return false;
     if (magnitude > (uint64_t)INT64_MAX + (negative ? 1 : 0))
         return false;

@@ -32,11 +32,12 @@ bool str_starts(struct str s, struct str prefix);
 bool str_ends(struct str s, struct str suffix);
 struct str str_trim(struct str s); /* without spaces and tabs at both ends */
 
-/* Takes what stands before the first `separator` off *rest (all of it when there is none). False when
- * *rest is used up (p == NULL). "a,,b" gives "a", "", "b". */
+/* Takes what stands before the first `separator` off *rest (all of it when there is none). False
+ * when *rest is used up (p == NULL). "a,,b" gives "a", "", "b". */
 bool str_split(struct str *rest, char separator, struct str *ret_part);
 
-/* The whole of `s` as a decimal number; false when empty, not a number, or out of range. No sign for u64. */
+/* The whole of `s` as a decimal number; false when empty, not a number, or out of range. No sign
+ * for u64. */
 bool str_to_u64(struct str s, uint64_t *ret);
 bool str_to_i64(struct str s, int64_t *ret);
 
