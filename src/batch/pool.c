@@ -19,7 +19,6 @@ struct executor {
     struct batch_pool *pool;
     struct batch_worker worker;
     pthread_t thread;
-    _Atomic uint64_t busy_ns; /* relaxed: a figure */
 };
 
 struct batch_pool {
@@ -73,14 +72,11 @@ static void *execute(void *argument) {
         struct list_node *first = list_first(&pool->ready);
         CHECK(first);
         struct batch_queue *queue = CONTAINER_OF(first, struct batch_queue, ready);
-        uint64_t start_ns = clock_now(pool->clock);
         struct batch batch;
-        batch_take(&queue->waiting, start_ns, &batch);
+        batch_take(&queue->waiting, clock_now(pool->clock), &batch);
         queue_taken_from(pool, queue);
         pthread_mutex_unlock(&pool->lock);
         batch_worker_run(&executor->worker, &batch);
-        atomic_fetch_add_explicit(&executor->busy_ns, clock_now(pool->clock) - start_ns,
-                                  memory_order_relaxed);
         pthread_mutex_lock(&pool->lock);
     }
     pthread_mutex_unlock(&pool->lock);
@@ -137,7 +133,7 @@ void batch_pool_free(struct batch_pool **pool_at) {
 
 uint64_t batch_pool_busy_ns(const struct batch_pool *pool, uint32_t executor) {
     CHECK(executor < pool->executor_count);
-    return atomic_load_explicit(&pool->executors[executor].busy_ns, memory_order_relaxed);
+    return atomic_load_explicit(&pool->executors[executor].worker.busy_ns, memory_order_relaxed);
 }
 
 uint32_t batch_pool_size(const struct batch_pool *pool) {

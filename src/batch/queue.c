@@ -112,7 +112,7 @@ void batch_queue_measured(struct batch_queue *queue, uint64_t compute_ns, uint32
     uint64_t average = atomic_load_explicit(&queue->run_ns, RELAXED);
     uint64_t share = compute_ns / jobs;
     uint64_t sample = average == 0 ? compute_ns : MIN(MAX(average, share), compute_ns);
-    if (sample != average)
+    if (average == 0 || sample != average)
         atomic_store_explicit(&queue->run_ns, move_average(average, sample), RELAXED);
     uint64_t usual = atomic_load_explicit(&queue->elements, RELAXED);
     if (elements > 0 && usual != elements / jobs)

@@ -63,8 +63,9 @@ void batch_turn_put(struct batch_turn *turn, struct batch_job *job);
 struct batch_worker {
     const struct clock *clock;
     uint32_t shard;
-    bool is_loop;          /* results are given by done() directly, not through the mailbox */
-    struct tensor *inputs; /* of a batch of several requests, over the scratch memory */
+    bool is_loop;             /* results are given by done() directly, not through the mailbox */
+    _Atomic uint64_t busy_ns; /* in the engine; relaxed: a figure */
+    struct tensor *inputs;    /* of a batch of several requests, over the scratch memory */
     char *scratch;
     size_t scratch_size;
 };

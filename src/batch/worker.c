@@ -97,8 +97,11 @@ static void drop_cancelled(const struct batch_worker *worker, struct batch *batc
     }
 }
 
-static uint64_t since(const struct batch_worker *worker, uint64_t start_ns) {
-    return clock_now(worker->clock) - start_ns;
+/* What a run took that began at `start_ns`. */
+static uint64_t run_ended(struct batch_worker *worker, uint64_t start_ns) {
+    uint64_t compute_ns = clock_now(worker->clock) - start_ns;
+    atomic_fetch_add_explicit(&worker->busy_ns, compute_ns, RELAXED);
+    return compute_ns;
 }
 
 static void tell(const struct batch_worker *worker, struct batch_queue *queue,
@@ -109,14 +112,14 @@ static void tell(const struct batch_worker *worker, struct batch_queue *queue,
                             compute_ns, worker->is_loop);
 }
 
-static void run_alone(const struct batch_worker *worker, struct batch_job *job) {
+static void run_alone(struct batch_worker *worker, struct batch_job *job) {
     struct batch_queue *queue = job->queue;
     uint64_t start_ns = clock_now(worker->clock);
     job->queue_ns = start_ns - job->submitted_ns;
     job->batch_jobs = 1;
     job->err = queue->engine->ops->run(queue->model, job->inputs, job->output_mask, &job->result,
                                        &job->text);
-    job->compute_ns = since(worker, start_ns);
+    job->compute_ns = run_ended(worker, start_ns);
     if (job->err == ERR_OK) {
         const struct batch one = {.job_count = 1, .rows = job->rows};
         tell(worker, queue, &one, job->elements, job->compute_ns);
@@ -125,7 +128,7 @@ static void run_alone(const struct batch_worker *worker, struct batch_job *job) 
 
 /* `judge`: the jobs ran together in vain, which is the queue's fault unless one of them fails
  * alone. */
-static void run_each(const struct batch_worker *worker, struct batch *batch, bool judge) {
+static void run_each(struct batch_worker *worker, struct batch *batch, bool judge) {
     if (judge)
         atomic_fetch_add_explicit(&batch->queue->futile, 1, RELAXED);
     for (struct batch_job *job; (job = next_job(&batch->jobs));) {
@@ -202,7 +205,7 @@ static void share_out(const struct batch_worker *worker, struct batch *batch,
 }
 
 /* True when the jobs have their results; else nothing was done, and they must run alone. */
-static bool run_together(const struct batch_worker *worker, struct batch *batch) {
+static bool run_together(struct batch_worker *worker, struct batch *batch) {
     struct batch_queue *queue = batch->queue;
     uint64_t output_mask = 0, elements = 0;
     for (struct list_node *node = list_first(&batch->jobs); node;
@@ -213,9 +216,10 @@ static bool run_together(const struct batch_worker *worker, struct batch *batch)
     }
     struct engine_result *result = NULL;
     uint64_t start_ns = clock_now(worker->clock);
-    if (queue->engine->ops->run(queue->model, worker->inputs, output_mask, &result, NULL) != ERR_OK)
+    enum err e = queue->engine->ops->run(queue->model, worker->inputs, output_mask, &result, NULL);
+    uint64_t compute_ns = run_ended(worker, start_ns);
+    if (e != ERR_OK)
         return false;
-    uint64_t compute_ns = since(worker, start_ns);
     if (!rows_match(batch, result, output_mask)) {
         engine_result_unref(&result);
         return false;
