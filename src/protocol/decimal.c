@@ -65,11 +65,11 @@ static struct decimal shortest(struct binary x) {
 
     uint32_t s = value / 4;
     if (s >= 10) { /* is there one with a digit less? */
-        uint32_t tens = s / 10;
-        bool down = low <= 40 * tens;
-        bool up = 40 * tens + 40 <= high;
+        uint32_t ten = s / 10;
+        bool down = low <= 40 * ten;
+        bool up = 40 * ten + 40 <= high;
         if (down != up) {
-            return (struct decimal){tens + up, k + 1};
+            return (struct decimal){ten + up, k + 1};
         }
     }
     bool down = low <= 4 * s;
@@ -81,15 +81,44 @@ static struct decimal shortest(struct binary x) {
     return (struct decimal){s + up, k};
 }
 
+/* Writes the `count` last digits of `value` from out on. Digits go straight to where they stay:
+ * moving freshly written bytes makes the processor wait for them. */
+static void put_digits(uint64_t value, size_t count, char *out) {
+    static const char pairs[] = "0001020304050607080910111213141516171819"
+                                "2021222324252627282930313233343536373839"
+                                "4041424344454647484950515253545556575859"
+                                "6061626364656667686970717273747576777879"
+                                "8081828384858687888990919293949596979899";
+    while (count >= 2) {
+        count -= 2;
+        memcpy(out + count, pairs + 2 * (value % 100), 2);
+        value /= 100;
+    }
+    if (count > 0) {
+        *out = (char)('0' + value % 10);
+    }
+}
+
+static const uint32_t tens[] = {1,      10,      100,      1000,      10000,
+                                100000, 1000000, 10000000, 100000000, 1000000000};
+
+/* From the bits by log10(2) = 1233/4096, without a branch to mispredict. */
+static size_t count_digits(uint32_t value) {
+    unsigned bits = 32 - (unsigned)__builtin_clz(value | 1);
+    unsigned low = bits * 1233 >> 12;
+    return low + (value >= tens[low]) + (value == 0);
+}
+
 size_t decimal_write_u64(uint64_t value, char *out) {
-    char digits[20];
-    size_t at = sizeof digits;
-    do {
-        digits[--at] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value);
-    memcpy(out, digits + at, sizeof digits - at);
-    return sizeof digits - at;
+    size_t count = 0;
+    uint64_t high = value;
+    while (high > UINT32_MAX) {
+        high /= 1000000000;
+        count += 9;
+    }
+    count += count_digits((uint32_t)high);
+    put_digits(value, count, out);
+    return count;
 }
 
 size_t decimal_write_i64(int64_t value, char *out) {
@@ -100,47 +129,42 @@ size_t decimal_write_i64(int64_t value, char *out) {
     return 1 + decimal_write_u64(0 - (uint64_t)value, out + 1);
 }
 
-static size_t fill(char *out, size_t count) {
-    memset(out, '0', count);
-    return count;
+/* 1.5e-7; `exponent` is at most 45 from 0, `count` digits. */
+static size_t write_scientific(uint32_t digits, size_t count, int exponent, char *out) {
+    put_digits(digits, count, out + 1);
+    out[0] = out[1];
+    out[1] = '.';
+    size_t n = count > 1 ? count + 1 : 1;
+    out[n++] = 'e';
+    return n + decimal_write_i64(exponent, out + n);
 }
 
-/* Plain for 1e-5 <= value < 1e16, else with an exponent. */
+/* Plain for 1e-5 <= value < 1e16, else with an exponent. `x` has 9 digits at most. */
 static size_t write_decimal(struct decimal x, char *out) {
     while (x.digits % 10 == 0) {
         x.digits /= 10;
         x.exponent++;
     }
-    char digits[10];
-    size_t count = decimal_write_u64(x.digits, digits);
+    size_t count = count_digits(x.digits);
     int point = (int)count + x.exponent; /* where the decimal point stands, counted in digits */
-    size_t n = 0;
     if (point > 16 || point < -4) {
-        out[n++] = digits[0];
-        if (count > 1) {
-            out[n++] = '.';
-            memcpy(out + n, digits + 1, count - 1);
-            n += count - 1;
-        }
-        out[n++] = 'e';
-        return n + decimal_write_i64(point - 1, out + n);
+        return write_scientific(x.digits, count, point - 1, out);
     }
     if (point <= 0) {
-        memcpy(out, "0.", 2);
-        n = 2 + fill(out + 2, (size_t)-point);
-        memcpy(out + n, digits, count);
-        return n + count;
+        memcpy(out, "0.000000", 8);
+        put_digits(x.digits, count, out + 2 - point);
+        return (size_t)(2 - point) + count;
     }
     size_t whole = (size_t)point;
     if (count <= whole) {
-        memcpy(out, digits, count);
-        n = count + fill(out + count, whole - count);
-        memcpy(out + n, ".0", 2);
-        return n + 2;
+        put_digits(x.digits, count, out);
+        memset(out + count, '0', whole - count);
+        memcpy(out + whole, ".0", 2);
+        return whole + 2;
     }
-    memcpy(out, digits, whole);
+    put_digits(x.digits / tens[count - whole], whole, out);
     out[whole] = '.';
-    memcpy(out + whole + 1, digits + whole, count - whole);
+    put_digits(x.digits, count - whole, out + whole + 1);
     return count + 1;
 }
 

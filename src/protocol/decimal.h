@@ -5,7 +5,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { DECIMAL_SIZE_MAX = 24 }; /* no number below takes more characters; no NUL is written */
+/* What `out` must have room for below: no number takes more, and what lies behind one may be
+ * overwritten. No NUL is written. */
+enum { DECIMAL_SIZE_MAX = 24 };
 
 /* Each writes a finite number and returns the length: "1.0", "0.1", "-2.5e-7". The text has a point
  * or an exponent, so that it reads back as a real number everywhere. */
