@@ -54,7 +54,8 @@ struct exchange {
     bool delivered; /* the handler knows of it: finished() is owed */
     bool responded;
     bool held;  /* by http_exchange_hold */
-    bool ended; /* the answer is out or dropped, but the exchange is held; sent.complete says which */
+    bool ended; /* the answer is out or dropped, but the exchange is held; sent.complete says which
+                 */
 };
 
 struct connection {

@@ -1,10 +1,12 @@
-/* HTTP as a service sees it, whatever carries it (HTTP/1.1 now, HTTP/2 streams beside it later): requests whole,
- * with their body; one response each; cancellation. Thread: the connection's loop, for everything here.
+/* HTTP as a service sees it, whatever carries it (HTTP/1.1 now, HTTP/2 streams beside it later):
+ * requests whole, with their body; one response each; cancellation. Thread: the connection's loop,
+ * for everything here.
  *
- * Life of an exchange: request() is called once the whole request is there. The handler answers with http_respond,
- * now or later, exactly once. If the peer goes away before, cancelled() is called; the handler must still call
- * http_respond once (at once or later; it then sends nothing). When the response is written out or dropped,
- * finished() is called and then the exchange, its arena and every view into the request are gone. */
+ * Life of an exchange: request() is called once the whole request is there. The handler answers
+ * with http_respond, now or later, exactly once. If the peer goes away before, cancelled() is
+ * called; the handler must still call http_respond once (at once or later; it then sends nothing).
+ * When the response is written out or dropped, finished() is called and then the exchange, its
+ * arena and every view into the request are gone. */
 #pragma once
 
 #include "base/arena.h"
@@ -16,7 +18,15 @@
 struct loop;
 struct listener;
 
-enum http_method { HTTP_GET, HTTP_HEAD, HTTP_POST, HTTP_PUT, HTTP_DELETE, HTTP_OPTIONS, HTTP_OTHER };
+enum http_method {
+    HTTP_GET,
+    HTTP_HEAD,
+    HTTP_POST,
+    HTTP_PUT,
+    HTTP_DELETE,
+    HTTP_OPTIONS,
+    HTTP_OTHER
+};
 
 struct http_header {
     struct str name; /* as sent; compare without case */
@@ -30,41 +40,48 @@ struct http_request {
     struct str query; /* without '?'; may be empty */
     const struct http_header *headers;
     size_t header_count;
-    char *body; /* writable, with 16 spare bytes after body_length that the handler may overwrite; survives until finished() */
+    char *body; /* writable, with 16 spare bytes after body_length that the handler may overwrite;
+                   survives until finished() */
     size_t body_length;
 };
 
-struct str http_header_find(const struct http_request *request, struct str name); /* p == NULL: absent */
+struct str http_header_find(const struct http_request *request,
+                            struct str name); /* p == NULL: absent */
 
 struct http_exchange {
     struct http_request request;
-    struct arena arena;       /* for the handler; reset after finished() */
+    struct arena arena; /* for the handler; reset after finished() */
     struct loop *loop;
     struct listener *listener;
-    uint64_t started_ns;      /* first byte of the request seen (monotonic) */
-    uint64_t wire_bytes_in;   /* head and body as they came */
+    uint64_t started_ns;    /* first byte of the request seen (monotonic) */
+    uint64_t wire_bytes_in; /* head and body as they came */
     bool cancelled;
-    void *user;               /* the handler's */
+    void *user; /* the handler's */
 };
 
 enum { HTTP_RESPONSE_HEADERS_MAX = 24, HTTP_RESPONSE_PARTS_MAX = 66 };
 
 struct http_response {
     int status;
-    const struct http_header *headers; /* besides Content-Length, Date is not sent, Connection: net's */
+    const struct http_header
+        *headers; /* besides Content-Length, Date is not sent, Connection: net's */
     size_t header_count;
-    const struct str *parts;           /* the body, in pieces; must live until finished(). HEAD: lengths only */
+    const struct str
+        *parts; /* the body, in pieces; must live until finished(). HEAD: lengths only */
     size_t part_count;
-    bool close;                        /* close the connection after this response */
+    bool close; /* close the connection after this response */
 };
 
-/* Headers and parts arrays are read during the call; the bytes that parts point to live until finished(). */
+/* Headers and parts arrays are read during the call; the bytes that parts point to live until
+ * finished(). */
 void http_respond(struct http_exchange *exchange, const struct http_response *response);
 
-/* Keeps the exchange (its arena, body and views) past the response: finished() waits for http_exchange_release, and
- * so does the connection's next request. For a response that goes out while a model run still reads the inputs. */
+/* Keeps the exchange (its arena, body and views) past the response: finished() waits for
+ * http_exchange_release, and so does the connection's next request. For a response that goes out
+ * while a model run still reads the inputs. */
 void http_exchange_hold(struct http_exchange *exchange);
-void http_exchange_release(struct http_exchange *exchange); /* may call finished() before it returns */
+void http_exchange_release(
+    struct http_exchange *exchange); /* may call finished() before it returns */
 
 struct http_sent {
     int status;
@@ -72,7 +89,8 @@ struct http_sent {
     bool complete;      /* false: the peer went away first */
 };
 
-struct http_refusal { /* net answered (or dropped) by itself: not HTTP, too large, too slow, too many */
+struct http_refusal { /* net answered (or dropped) by itself: not HTTP, too large, too slow, too
+                         many */
     enum err err;
     const char *text;
     struct str method, path; /* what was understood; may be empty */

@@ -186,7 +186,7 @@ static enum http1_status fail_parse(struct http1 *codec) {
     codec->framing_lost = true;
     llhttp_errno_t e = llhttp_get_errno(parser);
     const char *reason = parser->reason ? parser->reason : "malformed request";
-    if (e == HPE_USER) {
+    if (codec->error != ERR_OK) { /* a callback of ours; llhttp has its own name for that */
         return fail(codec, codec->error, codec->error_text);
     }
     if (e == HPE_PAUSED_H2_UPGRADE) {

@@ -31,7 +31,7 @@ struct listener {
     bool draining;
     bool stopping;
     _Atomic(bool) closed; /* relaxed: the socket is closed, for listener_closed */
-    bool freed; /* listener_free was called: the last handle to close frees the memory */
+    bool freed;           /* listener_free was called: the last handle to close frees the memory */
     struct loop_timer stop_timer;
 
     struct list connections;

@@ -1,5 +1,6 @@
-/* One event loop, one thread (libuv). Everything a loop owns is touched by its thread only; others send messages to
- * its mailbox. A turn: poll for I/O, callbacks, then turn_end, then the writes it caused. */
+/* One event loop, one thread (libuv). Everything a loop owns is touched by its thread only; others
+ * send messages to its mailbox. A turn: poll for I/O, callbacks, then turn_end, then the writes it
+ * caused. */
 #pragma once
 
 #include "base/clock.h"
@@ -12,23 +13,24 @@ struct loop;
 struct uv_loop_s;
 
 struct loop_options {
-    const char *name;                 /* thread name, at most 15 characters */
-    void (*turn_end)(void *context);  /* after each turn's callbacks; may be NULL */
+    const char *name;                /* thread name, at most 15 characters */
+    void (*turn_end)(void *context); /* after each turn's callbacks; may be NULL */
     void *context;
     const struct clock *clock;
 };
 
 struct loop *loop_new(const struct loop_options *options);
-/* Closes every handle the loop still has, frees. The thread must not be running. NULL is accepted. */
+/* Closes every handle the loop still has, frees. The thread must not be running. NULL is accepted.
+ */
 void loop_free(struct loop **loop);
 void loop_start(struct loop *loop); /* in a thread of its own */
 void loop_run(struct loop *loop);   /* or in this thread, until loop_stop */
 void loop_stop(struct loop *loop);  /* Thread: any */
 void loop_join(struct loop *loop);
 
-struct mailbox *loop_mailbox(struct loop *loop);        /* send: any thread */
-struct uv_loop_s *loop_uv(struct loop *loop);           /* for signals and files; Thread: loop */
-uint64_t loop_now_ns(const struct loop *loop);          /* monotonic, read once a turn. Thread: loop */
+struct mailbox *loop_mailbox(struct loop *loop); /* send: any thread */
+struct uv_loop_s *loop_uv(struct loop *loop);    /* for signals and files; Thread: loop */
+uint64_t loop_now_ns(const struct loop *loop);   /* monotonic, read once a turn. Thread: loop */
 
 /* One-shot timers. The caller's memory; stopped timers may be freed at once. Thread: loop. */
 struct loop_timer {
