@@ -85,8 +85,8 @@ static void test_a_folder_still_being_copied_is_not_loaded(void **state) {
     keeper_wait(&keeper, "m=absent");
     /* The file grows for longer than it takes to settle; half of it is no model. */
     for (size_t n = 1; n <= 8; n++) {
-        char part[64] = "inp";
-        strncat(part, "ut A FP3", n);
+        char part[64];
+        snprintf(part, sizeof part, "inp%.*s", (int)n, "ut A FP3");
         place_write(&keeper.place, "m/1/model.onnx", part);
         pause_ms(100);
         struct catalog *catalog = keeper_catalog(&keeper);
