@@ -90,15 +90,33 @@ struct guess {
     char best[NAME_MAX_COMPARED + 1];
 };
 
-static void consider(struct guess *guess, struct str candidate) {
-    if (candidate.n > NAME_MAX_COMPARED)
-        return;
-    size_t d = distance(guess->name, candidate);
-    if (d >= guess->distance)
+/* Takes the candidate when it is nearer, at distance `d`, than the best so far. */
+static void consider_at(struct guess *guess, struct str candidate, size_t d) {
+    if (d >= guess->distance || candidate.n > NAME_MAX_COMPARED)
         return;
     guess->distance = d;
     memcpy(guess->best, candidate.p, candidate.n);
     guess->best[candidate.n] = '\0';
+}
+
+static void consider(struct guess *guess, struct str candidate) {
+    if (candidate.n <= NAME_MAX_COMPARED)
+        consider_at(guess, candidate, distance(guess->name, candidate));
+}
+
+/* Is `name` the last part of the option's name ("port" of "http.port")? */
+static bool is_last_part(struct str whole, struct str name) {
+    return whole.n > name.n && str_ends(whole, name) && whole.p[whole.n - name.n - 1] == '.';
+}
+
+/* The option itself, and for keys the maps that it is in. */
+static void consider_option(struct guess *guess, struct str whole) {
+    if (is_last_part(whole, guess->name))
+        consider_at(guess, whole, 1);
+    consider(guess, whole);
+    for (size_t n = 0; n < whole.n; n++)
+        if (whole.p[n] == '.')
+            consider(guess, (struct str){whole.p, n});
 }
 
 const char *problem_hint(const struct option_table *table, option_name_writer *write_name,
@@ -106,7 +124,7 @@ const char *problem_hint(const struct option_table *table, option_name_writer *w
     out[0] = '\0';
     if (name.n == 0 || name.n > NAME_MAX_COMPARED)
         return out;
-    struct guess guess = {.name = name, .distance = MAX((size_t)2, name.n / 4) + 1};
+    struct guess guess = {.name = name, .distance = MAX((size_t)1, name.n / 4) + 1};
     struct buffer text;
     buffer_init(&text, 1024);
     for (size_t i = 0; i < table->count; i++) {
@@ -114,10 +132,7 @@ const char *problem_hint(const struct option_table *table, option_name_writer *w
             continue;
         buffer_clear(&text);
         write_name(&table->rows[i], &text);
-        consider(&guess, buffer_str(&text));
-        for (size_t n = 0; n < text.used; n++) /* a map's key is the beginning of an option's */
-            if (text.data[n] == '.')
-                consider(&guess, (struct str){text.data, n});
+        consider_option(&guess, buffer_str(&text));
     }
     buffer_done(&text);
     if (guess.best[0])

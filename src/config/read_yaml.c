@@ -62,8 +62,11 @@ static void refuse(const struct walk *walk, const struct option *option,
                 problem_allowed(option, allowed));
 }
 
-/* Does the scalar look like the option's type? A quoted number is a text, and 1 is not true. */
+/* Does the scalar look like the option's type? A quoted number is a text, 1 is not true, and null
+ * is nothing but where it may be one of the words. */
 static bool has_type(const struct option *option, const struct yaml_node *node) {
+    if (option->type == OPTION_ENUM && node->kind == YAML_SCALAR && node->text.n > 0)
+        return true;
     if (node->kind != YAML_SCALAR || yaml_is_null(node))
         return false;
     bool is_typed = option->type == OPTION_BOOL || option->type == OPTION_INT ||

@@ -44,13 +44,15 @@ static void write_property(const struct option *option, struct buffer *out) {
     case OPTION_STRING:
         buffer_add_format(out, "\"type\":\"string\",\"maxLength\":%d", CONFIG_TEXT_MAX);
         break;
-    case OPTION_ENUM: /* tools that read YAML 1.1 make booleans of on and off */
+    case OPTION_ENUM: /* tools that read YAML make other values of null, on and off */
         buffer_add_c(out, "\"enum\":[");
         for (uint32_t i = 0; option_enum_value(option, i, &value); i++) {
             buffer_add_c(out, i ? "," : "");
             buffer_add_json_string(out, value);
             if (str_eq(value, STR("on")) || str_eq(value, STR("off")))
                 buffer_add_c(out, value.n == 2 ? ",true" : ",false");
+            if (str_eq(value, STR("null")))
+                buffer_add_c(out, ",null");
         }
         buffer_add_char(out, ']');
         break;
