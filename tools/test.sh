@@ -11,6 +11,8 @@ set -euo pipefail
 WHAT=${1:-all}
 PYTHON=$("$TREE/tools/deps.sh" venv-test)/bin/python
 failed=()
+# Test files that run side by side; most of a test's time is waiting.
+API_JOBS=${API_JOBS:-$JOBS}
 # Without address randomisation gcc's ThreadSanitizer also starts on kernels that use much of it.
 STEADY=()
 if setarch -R true 2>/dev/null; then
@@ -45,6 +47,7 @@ api_tests() {
     say "black-box tests of build/$preset/inferd"
     local flags=()
     [ "$preset" != tsan ] || flags=(-m tsan)
+    "$PYTHON" "$TREE/tests/data/make_models.py" "$BUILD/test-models" >/dev/null || return 1
     # shellcheck disable=SC2086 # PYTEST_ARGS holds several words
     (cd "$TREE" && INFERD_BIN=$BUILD/$preset/inferd INFERD_TEST_FLAVOUR=$preset \
         INFERD_TEST_MODELS=$BUILD/test-models \
@@ -53,6 +56,7 @@ api_tests() {
         UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
         TSAN_OPTIONS=suppressions=$TREE/cmake/tsan.supp:halt_on_error=1:second_deadlock_stack=1 \
         "${@:2}" "$PYTHON" -m pytest -q -p no:cacheprovider "${flags[@]}" \
+        --numprocesses "$API_JOBS" --dist loadfile --durations=5 \
         --junitxml="$REPORTS/api-$preset.xml" tests/api ${PYTEST_ARGS:-})
 }
 
