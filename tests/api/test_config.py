@@ -8,7 +8,7 @@ import subprocess
 import pytest
 import yaml
 from testenv import until
-from testenv.server import TREE, as_flags, binary, run_inferd
+from testenv.server import TREE, as_flags, binary, clean_environment, run_inferd
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ FILE_PROBLEMS = [  # the file, the line that is named, further words
     ("http:\n  port: 1\n  port: 2\n", 3, ["http.port"]),
     ("repository:\n  path: [a, b]\n", 2, ["repository.path"]),
     ("http:\n  port: 8080\n bad\n", 3, []),
-    ("http: {port: 1\n", 1, []),
+    ("http: {port: 1\n", 2, []),
     ("- http\n", 1, []),
     ("http:\n\tport: 1\n", 2, []),
 ]
@@ -215,7 +215,7 @@ def test_check_serves_nothing(repository):
     """It works beside a running server on the same ports."""
     repository.add("add_sub")
     done = run_inferd("check", *as_flags({"repository.path": repository.path, "http.port": 1,
-                                          "management.port": 1}))
+                                          "management.port": 2}))
     assert done.returncode == 0, done.stderr
 
 
@@ -297,7 +297,7 @@ def test_threads_are_sized_from_affinity(repository):
     process = subprocess.Popen(
         ["taskset", "-c", str(min(os.sched_getaffinity(0))), str(binary()), "serve",
          *as_flags({"repository.path": repository.path, "http.port": 0, "management.port": 0,
-                    "drain.delay": "0s"})], stdout=subprocess.PIPE, text=True)
+                    "drain.delay": "0s"})], stdout=subprocess.PIPE, text=True, env=clean_environment())
     try:
         lines = []
         until(lambda: lines.append(process.stdout.readline()) or '"ready"' in lines[-1])

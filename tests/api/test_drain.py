@@ -15,6 +15,8 @@ ADD = request(array_tensor("INPUT0", np.ones((1, 16), np.float32)),
               array_tensor("INPUT1", np.ones((1, 16), np.float32)))
 ECHO = request(array_tensor("INPUT0", np.ones((1, 4), np.float32)))
 
+ON_EXECUTORS = "batching:\n  inline_max: 0\n"
+
 
 def turns(count):
     return request({"name": "INPUT0", "datatype": "INT64", "shape": [1], "data": [count]})
@@ -86,7 +88,7 @@ def test_under_load_no_request_fails(start_server, served_repository, delay):
 
 
 def test_requests_in_flight_and_in_the_queue_finish(start_server, repository):
-    repository.add("slow", "add_sub")
+    repository.add("slow", "add_sub").settings("slow", ON_EXECUTORS)
     server = start_server({"repository.path": repository.path, "executors": 1})
     clients = [server.raw(seconds=60) for _ in range(4)]
     for client in clients:
@@ -133,7 +135,7 @@ def test_a_request_that_is_half_sent_may_finish(start_server, repository):
 
 def test_pipelined_requests_that_have_arrived_are_answered(start_server, repository):
     from testenv.rawhttp import request_bytes
-    repository.add("slow", "add_sub")
+    repository.add("slow", "add_sub").settings("slow", ON_EXECUTORS)
     server = start_server({"repository.path": repository.path})
     with server.raw(seconds=60) as raw:
         raw.send(request_bytes("POST", "/v2/models/slow/infer", turns(50_000))
@@ -167,7 +169,7 @@ def test_the_time_to_drain_is_bounded(start_server, repository):
 
 
 def test_after_the_listener_closed_connections_are_refused(start_server, repository):
-    repository.add("slow")
+    repository.add("slow").settings("slow", ON_EXECUTORS)
     server = start_server({"repository.path": repository.path})
     with server.raw(seconds=60) as raw:
         raw.request("POST", "/v2/models/slow/infer", turns(100_000))

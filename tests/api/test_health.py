@@ -55,7 +55,8 @@ def test_health_needs_no_token(server):
 
 def test_model_ready(server):
     reply = server.get("/v2/models/add_sub/ready")
-    assert (reply.status, reply.json) == (200, {"name": "add_sub", "ready": True})
+    assert reply.status == 200
+    assert reply.json["name"] == "add_sub" and reply.json["ready"] is True
     assert server.get("/v2/models/versions/versions/10/ready").json["ready"] is True
 
 
@@ -70,8 +71,8 @@ def test_unknown_model_or_version_is_not_found(server, path):
 def test_a_model_that_failed_is_not_ready_and_the_reason_is_named(start_server, repository):
     repository.add("add_sub").add_broken("truncated")
     server = start_server({"repository.path": repository.path}, wait="listening")
-    server.wait_logged("model_version_state", model="truncated", state="FAILED")
-    server.wait_logged("model_version_state", model="add_sub", state="READY")
+    server.wait_logged("model_version_state", model="truncated", to="FAILED")
+    server.wait_logged("model_version_state", model="add_sub", to="READY")
     until(lambda: server.get("/v2/models/add_sub/ready").status == 200)
     reply = server.get("/v2/models/truncated/ready")
     assert reply.status == 503
@@ -99,7 +100,7 @@ def test_a_model_that_failed_is_not_ready_and_the_reason_is_named(start_server, 
 def test_ready_follows_the_policy(start_server, repository, options, ready):
     repository.add("add_sub").add_broken("truncated")
     server = start_server({"repository.path": repository.path, **options}, wait="listening")
-    server.wait_logged("model_version_state", model="truncated", state="FAILED")
+    server.wait_logged("model_version_state", model="truncated", to="FAILED")
     until(lambda: server.get("/v2/models/add_sub/ready").status == 200)
     if ready:
         server.wait_ready()

@@ -66,10 +66,11 @@ def test_bytes_may_trickle_in(server, size):
 
 
 def test_pipelined_requests_are_answered_in_order(server):
-    with server.raw() as raw:
-        raw.send(b"".join(request_bytes("POST", INFER, add(number)) for number in range(40)))
-        for number in range(40):
-            assert_sum(raw.reply(), number)
+    with server.raw(seconds=5) as raw:
+        for count in (1, 17, 40, 100):
+            raw.send(b"".join(request_bytes("POST", INFER, add(number)) for number in range(count)))
+            for number in range(count):
+                assert_sum(raw.reply(), number)
 
 
 def test_pipelined_requests_of_different_models_and_kinds_stay_in_order(server):

@@ -34,6 +34,7 @@ def test_body_over_the_limit(limited):
         raw.request("POST", INFER, BODY.ljust(4097))
         reply = raw.reply()
         assert reply.status == 413
+        assert reply.header("X-Request-Id")
         assert "4096" in reply.error or "4Ki" in reply.error
     assert server.get(LIVE).status == 200
 

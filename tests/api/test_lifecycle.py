@@ -57,10 +57,10 @@ def test_every_broken_model_fails_by_itself_and_others_serve(live, repository):
 def test_a_failure_is_logged_once_with_its_reason(live, repository):
     repository.add("add_sub").add_broken("truncated")
     server = live(wait="listening")
-    (line,) = server.wait_logged("model_version_state", model="truncated", state="FAILED")
+    (line,) = server.wait_logged("model_version_state", model="truncated", to="FAILED")
     assert line["reason"] and line["level"] in ("warn", "error") and line["version"] == "1"
     time.sleep(1)
-    assert len(server.logged("model_version_state", model="truncated", state="FAILED")) == 1, \
+    assert len(server.logged("model_version_state", model="truncated", to="FAILED")) == 1, \
         "a scan does not try it again while its files are the same"
 
 
@@ -97,7 +97,7 @@ def test_half_copied_folders_are_not_loaded(live, repository):
     """A copy that takes a while, without a rename at its end."""
     repository.add("add_sub").add_version("versions", 1)
     server = live(**{"repository.settle": "1s"})
-    content = (repository.controlls / "versions/2/model.onnx").read_bytes()
+    content = (repository.models / "versions/2/model.onnx").read_bytes()
     folder = repository.path / "versions" / "2"
     folder.mkdir()
     with open(folder / "model.onnx", "wb", buffering=0) as file:
@@ -105,9 +105,9 @@ def test_half_copied_folders_are_not_loaded(live, repository):
             file.write(content[at:at + 1 + len(content) // 12])
             time.sleep(0.2)
             assert answers_with(server, 1)
-    assert not server.logged("model_version_state", model="versions", version="2", state="FAILED")
+    assert not server.logged("model_version_state", model="versions", version="2", to="FAILED")
     until(lambda: answers_with(server, 2))
-    assert not server.logged("model_version_state", model="versions", version="2", state="FAILED")
+    assert not server.logged("model_version_state", model="versions", version="2", to="FAILED")
 
 
 def test_a_folder_without_a_model_waits_for_it(live, repository):
@@ -116,7 +116,7 @@ def test_a_folder_without_a_model_waits_for_it(live, repository):
     (repository.path / "versions" / "2").mkdir()
     time.sleep(0.6)
     assert answers_with(server, 1)
-    repository.write("versions", 2, (repository.controlls / "versions/2/model.onnx").read_bytes())
+    repository.write("versions", 2, (repository.models / "versions/2/model.onnx").read_bytes())
     until(lambda: answers_with(server, 2))
 
 
@@ -124,14 +124,14 @@ def test_a_new_version_that_fails_leaves_the_old_one_serving(live, repository):
     repository.add("add_sub").add_version("versions", 1)
     server = live()
     repository.write("versions", 2, b"not a model")
-    server.wait_logged("model_version_state", model="versions", version="2", state="FAILED")
+    server.wait_logged("model_version_state", model="versions", version="2", to="FAILED")
     assert answers_with(server, 1)
     assert server.index()["versions", "1"]["state"] == "READY"
     assert server.index()["versions", "2"]["state"] == "UNAVAILABLE"
     assert server.index()["versions", "2"]["reason"]
     assert server.get("/v2/models/versions/versions/2/ready").status == 503
     shutil.copy(
-    repository.controlls /
+    repository.models /
     "versions/2/model.onnx",
     repository.path /
      "versions/2/model.onnx")
@@ -142,7 +142,7 @@ def test_a_version_whose_file_changes_is_loaded_again(live, repository):
     repository.add("add_sub").add_version("versions", 1)
     server = live()
     new = repository.path / ".new"
-    shutil.copy(repository.controlls / "versions/2/model.onnx", new)
+    shutil.copy(repository.models / "versions/2/model.onnx", new)
     os.replace(new, repository.path / "versions/1/model.onnx")
     until(lambda: answers_with(server, 2))
 
@@ -300,12 +300,12 @@ def test_the_old_version_is_freed_when_its_last_request_ends(live, repository):
     thread.start()
     until(lambda: server.metrics().value("inferd_requests_in_flight", model="slow") == 1)
     repository.add_version("slow", 2)
-    server.wait_logged("model_version_state", model="slow", version="2", state="READY")
-    assert not server.logged("model_version_state", model="slow", version="1", state="UNLOADED")
+    server.wait_logged("model_version_state", model="slow", version="2", to="READY")
+    assert not server.logged("model_version_state", model="slow", version="1", to="UNLOADED")
     thread.join()
     assert answer(replies[0])["OUTPUT0"] == [60000]
     assert replies[0].json["model_version"] == "1"
-    server.wait_logged("model_version_state", model="slow", version="1", state="UNLOADED")
+    server.wait_logged("model_version_state", model="slow", version="1", to="UNLOADED")
 
 
 def test_a_repository_that_vanishes_and_comes_back(live, repository):

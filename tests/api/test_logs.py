@@ -45,7 +45,7 @@ def test_every_line_has_time_level_and_event(server):
 
 def test_the_story_of_a_start_and_a_stop(start_server, repository):
     repository.add("add_sub")
-    server = start_server({"repository.path": repository.path})
+    server = start_server({"repository.path": repository.path, "log.level": "debug"})
     server.wait_logged("ready")
     server.signal()
     assert server.wait() == 0
@@ -57,7 +57,7 @@ def test_the_story_of_a_start_and_a_stop(start_server, repository):
     (starting,) = server.logged("starting")
     assert starting["version"]
     assert {line["listener"] for line in server.logged("listening")} == {"data", "management"}
-    states = [line["state"] for line in server.logged("model_version_state", model="add_sub",
+    states = [line["to"] for line in server.logged("model_version_state", model="add_sub",
                                                       version="1")]
     assert states[0] in ("SETTLING", "LOADING") and "READY" in states
     assert states.index("LOADING") < states.index("WARMING") < states.index("READY")
@@ -67,17 +67,15 @@ def test_the_first_lines_show_a_curl_line_that_works_when_pasted(start_server):
     server = start_server({"repository.path": TREE / "models" / "repository"})
 
     def pasted():
-        for line in [*server.raw_lines[:25], *server.stderr().splitlines()[:25]]:
-            found = re.search(r'curl [^"\n]*', line)
-            if found:
-                return found[0]
-        return None
-    command = until(pasted, what="a line with curl in it")
-    assert str(server.ports["data"]) in command
-    done = subprocess.run(["sh", "-c", command], cwd=TREE,
-                          capture_output=True, text=True, timeout=30, check=False)
-    assert done.returncode == 0, (command, done.stderr)
-    assert '"outputs"' in done.stdout, (command, done.stdout)
+        """As a person copies them: from the raw text of the lines, up to the closing quote."""
+        lines = [*server.raw_lines[:25], *server.stderr().splitlines()[:25]]
+        return [found[0] for found in (re.search(r'curl [^"\n]*', line) for line in lines) if found]
+    commands = until(pasted, what="a line with curl in it")
+    assert any(str(server.ports["data"]) in command for command in commands)
+    for command in commands:
+        done = subprocess.run(["sh", "-c", command + " --fail"], cwd=TREE, capture_output=True,
+                              text=True, timeout=30, check=False)
+        assert done.returncode == 0 and done.stdout, (command, done.stderr)
 
 
 def test_access_line_of_an_inference(server):

@@ -35,6 +35,7 @@ def add(rows=1):
 def counted(start_server, repository):
     """A server of the test's own, so that its counters start at 0."""
     repository.add("add_sub", "lookup", "slow")
+    repository.settings("slow", "batching:\n  inline_max: 0\n")
     return start_server({"repository.path": repository.path, "executors": 2})
 
 
@@ -165,14 +166,12 @@ def test_in_flight_queue_depth_and_busy_executors(counted):
     clients = [counted.raw(seconds=60) for _ in range(4)]
     for client in clients:
         client.request("POST", "/v2/models/slow/infer", long)
-    scrape = until(
-    lambda: (
-        lambda s: s if s.value(
-            "inferd_queue_depth",
-            model="slow") == 2 else None)(
-                counted.metrics()),
-                 what="two in the queue behind two executors")
-    assert scrape.value("inferd_requests_in_flight", model="slow") == 4
+
+    def load():
+        scrape = counted.metrics()
+        return tuple(scrape.value(f"inferd_{name}", model="slow")
+                     for name in ("requests_in_flight", "queue_depth"))
+    until(lambda: load() == (4, 2), what="two in the queue behind two executors")
     time.sleep(0.2)
     busy = counted.metrics().series("inferd_executor_busy_ratio")
     assert len(busy) == 2 and all(0.5 < one.value <= 1.01 for one in busy)
@@ -202,8 +201,8 @@ def test_model_state_follows_the_models(start_server, repository, token_file):
     repository.add("add_sub").add_broken("truncated")
     server = start_server({"repository.path": repository.path, "admin.token_file": token_file},
                           wait="listening")
-    server.wait_logged("model_version_state", model="truncated", state="FAILED")
-    server.wait_logged("model_version_state", model="add_sub", state="READY")
+    server.wait_logged("model_version_state", model="truncated", to="FAILED")
+    server.wait_logged("model_version_state", model="add_sub", to="READY")
     scrape = server.metrics()
 
     def states(model):

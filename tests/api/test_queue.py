@@ -13,6 +13,7 @@ ADD = request(array_tensor("INPUT0", np.ones((1, 16), np.float32)),
               array_tensor("INPUT1", np.ones((1, 16), np.float32)))
 ECHO = request(array_tensor("INPUT0", np.ones((1, 4), np.float32)))
 PATH = "/v2/models/slow/infer"
+ON_EXECUTORS = "batching:\n  inline_max: 0\n"
 
 
 def turns(count, **rest):
@@ -22,8 +23,9 @@ def turns(count, **rest):
 
 @pytest.fixture
 def queued(start_server, repository):
-    """A server with one executor, and room for three requests of a model."""
-    repository.add("slow", "add_sub")
+    """A server with one executor, and room for three requests of a model. The work of `slow` is
+    in its input, so nothing tells beforehand that it must not run on a loop."""
+    repository.add("slow", "add_sub").settings("slow", ON_EXECUTORS)
     return start_server({"repository.path": repository.path, "executors": 1,
                          "batching.queue_max": 3})
 
@@ -98,6 +100,22 @@ def test_two_slow_models_share_the_executors(start_server, repository):
         client.close()
 
 
+def test_a_model_that_proves_slow_leaves_the_loops(start_server, repository):
+    """Its warm-up was quick: the first long run is the last that a loop does itself."""
+    repository.add("slow", "add_sub")
+    server = start_server({"repository.path": repository.path, "executors": 1})
+    assert server.infer("slow", turns(10_000)).status == 200
+    clients = fill(server, 3, 100_000)
+    for _ in range(5):
+        started = time.monotonic()
+        assert server.infer("add_sub", ADD).status == 200
+        assert server.get("/v2/health/live").status == 200
+        assert time.monotonic() - started < 0.5 * PATIENCE
+    assert gauge(server, "requests_in_flight") > 0
+    for client in clients:
+        client.reset()
+
+
 @pytest.mark.parametrize("waits", [True, False], ids=["in the queue", "while it runs"])
 def test_the_deadline_of_a_request_is_504(queued, waits):
     clients = fill(queued, 1, 150_000) if waits else []
@@ -116,7 +134,7 @@ def test_the_deadline_of_a_request_is_504(queued, waits):
 
 
 def test_the_server_s_deadline(start_server, repository):
-    repository.add("slow")
+    repository.add("slow").settings("slow", ON_EXECUTORS)
     server = start_server({"repository.path": repository.path, "limits.request_timeout": "150ms",
                            "executors": 1})
     assert server.infer("slow", turns(300_000)).status == 504
@@ -126,7 +144,7 @@ def test_the_server_s_deadline(start_server, repository):
 
 
 def test_a_model_s_own_deadline(start_server, repository):
-    repository.add("slow").settings("slow", "request_timeout: 150ms\n")
+    repository.add("slow").settings("slow", ON_EXECUTORS + "request_timeout: 150ms\n")
     server = start_server({"repository.path": repository.path})
     assert server.infer("slow", turns(300_000)).status == 504
 
@@ -168,12 +186,30 @@ def test_a_client_that_goes_away_while_its_request_runs(queued):
 
 
 def test_a_model_s_own_queue_limit(start_server, repository):
-    repository.add("slow", "add_sub").settings("slow", "batching:\n  queue_max: 1\n")
+    repository.add("slow", "add_sub").settings("slow", ON_EXECUTORS + "  queue_max: 1\n")
     server = start_server({"repository.path": repository.path, "executors": 1})
     (client,) = fill(server, 1, 80_000)
     assert server.infer("slow", turns(1)).status == 429
     assert client.reply().status == 200
     client.close()
+
+
+@pytest.mark.tsan
+def test_more_than_one_turn_of_a_loop_can_run(start_server, repository):
+    """Quick requests that together take longer than a turn may: those left over do not wait for
+    somebody else's bytes."""
+    repository.fake("echo", "input INPUT0 FP32 [1,4]\noutput OUTPUT0 FP32 [1,4]\nrun_us 300\n")
+    server = start_server({"repository.path": repository.path, "engine": "fake", "loops": 1})
+    clients = [server.raw() for _ in range(64)]
+    for _ in range(3):
+        started = time.monotonic()
+        for client in clients:
+            client.request("POST", "/v2/models/echo/infer", ECHO)
+        for client in clients:
+            assert client.reply().status == 200
+        assert time.monotonic() - started < 2 * PATIENCE
+    for client in clients:
+        client.close()
 
 
 @pytest.mark.tsan

@@ -21,9 +21,9 @@ def managed(start_server, repository, token_file):
 def test_index_names_every_version_with_its_state(managed, repository):
     repository.add("add_sub", "versions").add_broken("truncated")
     server = managed(wait="listening")
-    server.wait_logged("model_version_state", model="truncated", state="FAILED")
-    server.wait_logged("model_version_state", model="versions", state="READY")
-    server.wait_logged("model_version_state", model="add_sub", state="READY")
+    server.wait_logged("model_version_state", model="truncated", to="FAILED")
+    server.wait_logged("model_version_state", model="versions", to="READY")
+    server.wait_logged("model_version_state", model="add_sub", to="READY")
     for listener in ("data", "management"):
         index = server.index(listener=listener)
         assert index["add_sub", "1"]["state"] == "READY"
@@ -35,8 +35,8 @@ def test_index_names_every_version_with_its_state(managed, repository):
 def test_index_of_what_is_ready(managed, repository):
     repository.add("add_sub").add_broken("truncated")
     server = managed(wait="listening")
-    server.wait_logged("model_version_state", model="truncated", state="FAILED")
-    server.wait_logged("model_version_state", model="add_sub", state="READY")
+    server.wait_logged("model_version_state", model="truncated", to="FAILED")
+    server.wait_logged("model_version_state", model="add_sub", to="READY")
     assert set(server.index('{"ready": true}')) == {("add_sub", "1")}
     assert len(server.index('{"ready": false}')) == 2
     assert len(server.index("{}")) == 2
@@ -70,7 +70,7 @@ def test_unloaded_models_stay_unloaded(managed, repository):
     server = managed(**{"repository.poll_interval": "100ms"})
     assert server.admin("unload", "versions").status == 200
     repository.add_version("mlp", 1)
-    server.wait_logged("model_version_state", model="mlp", state="READY")
+    server.wait_logged("model_version_state", model="mlp", to="READY")
     assert server.get("/v2/models/versions/ready").status in (404, 503)
 
 
@@ -86,7 +86,7 @@ def test_unloading_twice_does_no_harm(managed, repository):
 def test_load_of_a_model_that_cannot_load_says_why(managed, repository):
     repository.add("add_sub").add_broken("truncated")
     server = managed(wait="listening")
-    server.wait_logged("model_version_state", model="truncated", state="FAILED")
+    server.wait_logged("model_version_state", model="truncated", to="FAILED")
     reply = server.admin("load", "truncated")
     assert reply.status in (400, 500, 503)
     assert reply.error.startswith("failed to load 'truncated'")
@@ -98,8 +98,8 @@ def test_load_tries_again_what_failed(managed, repository):
     server = managed(wait="listening",
     **{"repository.poll_interval": "1h",
      "repository.watch": False})
-    server.wait_logged("model_version_state", model="truncated", state="FAILED")
-    repository.write("truncated", 1, (repository.controlls / "mlp/1/model.onnx").read_bytes())
+    server.wait_logged("model_version_state", model="truncated", to="FAILED")
+    repository.write("truncated", 1, (repository.models / "mlp/1/model.onnx").read_bytes())
     assert server.admin("load", "truncated").status == 200
     assert server.get("/v2/models/truncated/ready").status == 200
 

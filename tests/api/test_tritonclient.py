@@ -2,6 +2,7 @@
 
 import asyncio
 
+import ml_dtypes
 import numpy as np
 import pytest
 import tritonclient.http as triton
@@ -104,7 +105,7 @@ def test_text(client, binary):
 
 
 def test_bfloat16(client):
-    values = np.array([[1.5, -3.0, 0.0]], np.float32)
+    values = np.array([[1.5, -3.0, 0.0]], ml_dtypes.bfloat16)
     one = triton.InferInput("INPUT0", [1, 3], "BF16")
     one.set_data_from_numpy(values)
     assert np.array_equal(client.infer("identity_bf16", [one]).as_numpy("OUTPUT0"), values)

@@ -18,7 +18,7 @@ from .waiting import FLAVOUR, PATIENCE, until
 TREE = Path(__file__).resolve().parents[3]
 REPORTS = re.compile(r"Sanitizer|runtime error:|^CHECK|assertion|terminate called", re.I | re.M)
 # What every server of the tests is started with unless a test says otherwise.
-DEFAULTS = {"http.port": 0, "management.port": 0, "drain.delay": "0s"}
+DEFAULTS = {"http.port": 0, "management.port": 0, "drain.delay": "0s", "repository.settle": "0s"}
 
 
 def binary():

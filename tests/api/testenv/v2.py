@@ -100,8 +100,9 @@ def answer(reply):
 
 
 def bf16_words(values):
-    """BF16 words of numbers that BF16 holds exactly."""
-    return (np.asarray(values, np.float32).view(np.uint32) >> 16).astype(np.uint16)
+    """BF16 words of numbers, rounded to nearest, ties to even."""
+    words = np.asarray(values, np.float32).view(np.uint32).astype(np.uint64)
+    return ((words + 0x7FFF + ((words >> 16) & 1)) >> 16).astype(np.uint16)
 
 
 def bf16_floats(words):
