@@ -303,7 +303,7 @@ static enum err read_array(const struct v2_reader *reader, const struct tensor_s
 /* Follows the nesting of the shape: iters[i] walks the array at depth i + 1. */
 static enum err read_nested(const struct v2_reader *reader, yyjson_val *data,
                             const struct tensor_spec *spec, const struct tensor *tensor) {
-    yyjson_arr_iter iters[TENSOR_RANK_MAX];
+    yyjson_arr_iter iters[TENSOR_RANK_MAX] = {{0}};
     size_t level = 0;
     size_t at = 0;
     yyjson_val *array = data;

@@ -447,6 +447,26 @@ static void test_the_limit_counts_all_tensors_of_a_request(void **state) {
     v2_fixture_done(&f);
 }
 
+static void test_the_limit_counts_json_and_binary_tensors_together(void **state) {
+    (void)state;
+    struct v2_fixture f;
+    v2_fixture_init(&f);
+    v2_fixture_input(&f, DATATYPE_BYTES, (const int64_t[]){-1, 0});
+    v2_fixture_input(&f, DATATYPE_FP64, (const int64_t[]){-1, 0});
+    static const char blobs[4 * 100];
+    static const char json[] = "{\"inputs\":[{\"name\":\"X\",\"shape\":[100],\"datatype\":"
+                               "\"BYTES\",\"parameters\":{\"binary_data_size\":400}},"
+                               "{\"name\":\"Y\",\"shape\":[5],\"datatype\":\"FP64\","
+                               "\"data\":[1,2,3,4,5]}]}";
+    f.limits.tensor_bytes_max = 1640;
+    assert_int_equal(v2_fixture_read_binary(&f, json, (struct str){blobs, sizeof blobs}), ERR_OK);
+    f.limits.tensor_bytes_max = 1639;
+    assert_int_equal(v2_fixture_read_binary(&f, json, (struct str){blobs, sizeof blobs}),
+                     ERR_BODY_TOO_LARGE);
+    v2_expect_text(&f, "input 'Y' for model 'm' has 5 elements of 8 bytes in memory, ...");
+    v2_fixture_done(&f);
+}
+
 static void test_the_header_length_is_digits_up_to_the_bodys_length(void **state) {
     (void)state;
     struct err_text text;
@@ -485,6 +505,7 @@ int main(void) {
         cmocka_unit_test(test_json_with_more_values_than_the_limit_allows_is_refused_unparsed),
         cmocka_unit_test(test_a_tensor_past_the_limit_is_refused_by_name),
         cmocka_unit_test(test_the_limit_counts_all_tensors_of_a_request),
+        cmocka_unit_test(test_the_limit_counts_json_and_binary_tensors_together),
         cmocka_unit_test(test_the_header_length_is_digits_up_to_the_bodys_length),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -289,6 +289,25 @@ static void test_a_wrong_number_of_values_is_refused_with_expected_and_found(voi
     v2_fixture_done(&f);
 }
 
+// Fewer values in the whole text than the shape has: found without memory for the tensor.
+static void test_a_short_text_with_a_large_shape_costs_no_tensor(void **state) {
+    (void)state;
+    struct v2_fixture f;
+    v2_fixture_init_one(&f, DATATYPE_FP64, (const int64_t[]){-1, -1, 0});
+    struct buffer data;
+    buffer_init(&data, SIZE_MAX);
+    buffer_add_c(&data, "[[1,2,3]");
+    for (int row = 1; row < 50; row++) {
+        buffer_add_c(&data, ",[]");
+    }
+    buffer_add(&data, "]", 2);
+    assert_int_equal(v2_fixture_read_data(&f, "[50,3]", data.data), ERR_INVALID);
+    v2_expect_text(&f, "Unable to parse 'data': input 'X' for model 'm' got 0 values at depth 2, "
+                       "expected 3 for shape [50,3]");
+    buffer_done(&data);
+    v2_fixture_done(&f);
+}
+
 static void test_nesting_beyond_the_rank_is_refused_at_any_depth(void **state) {
     (void)state;
     struct v2_fixture f;
@@ -338,6 +357,7 @@ int main(void) {
         cmocka_unit_test(test_a_scalar_is_an_array_of_one),
         cmocka_unit_test(test_empty_tensors_may_be_flat_or_nested),
         cmocka_unit_test(test_a_wrong_number_of_values_is_refused_with_expected_and_found),
+        cmocka_unit_test(test_a_short_text_with_a_large_shape_costs_no_tensor),
         cmocka_unit_test(test_nesting_beyond_the_rank_is_refused_at_any_depth),
         cmocka_unit_test(test_errors_never_show_values),
     };

@@ -135,13 +135,13 @@ static void test_long_tensors_are_written_without_a_seam(void **state) {
     }
     buffer_add_c(&expected, "]}]}");
     static const enum datatype datatypes[] = {DATATYPE_FP32, DATATYPE_FP64};
-    const void *const datas[] = {singles, doubles};
+    const void *const memories[] = {singles, doubles};
     for (int i = 0; i < 2; i++) {
         struct v2_fixture f;
         v2_fixture_init_one(&f, datatypes[i], (const int64_t[]){-1, 0});
         struct v2_output_request outputs[1];
         ask(&f, outputs, 1);
-        struct tensor tensor = tensor_of(datatypes[i], (const int64_t[]){COUNT}, 1, datas[i]);
+        struct tensor tensor = tensor_of(datatypes[i], (const int64_t[]){COUNT}, 1, memories[i]);
         assert_int_equal(v2_fixture_write(&f, &tensor, V2_NONFINITE_NULL), ERR_OK);
         assert_true(str_ends(buffer_str(&f.json), buffer_str(&expected)));
         v2_fixture_done(&f);
