@@ -101,7 +101,8 @@ static OrtStatus *copy_texts(const OrtApi *api, const OrtValue *value, struct te
     return status;
 }
 
-static enum err read_shape(const OrtApi *api, const OrtValue *value, const char *name,
+/* The output's datatype is the signature's, its shape the value's own. */
+static enum err read_shape(const OrtApi *api, const OrtValue *value, const struct tensor_spec *spec,
                            struct tensor *output, struct err_text *text) {
     OrtTensorTypeAndShapeInfo *info = NULL;
     ONNXTensorElementDataType element = ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
@@ -116,35 +117,34 @@ static enum err read_shape(const OrtApi *api, const OrtValue *value, const char 
         status = api->GetDimensions(info, shape, rank);
     if (info)
         api->ReleaseTensorTypeAndShapeInfo(info);
-    enum err e = onnx_error(api, status, name, text);
-    if (e != ERR_OK)
+    if (onnx_error(api, status, spec->name, text) != ERR_OK)
         return ERR_INTERNAL;
-    enum datatype datatype;
-    if (!datatype_from_onnx((int)element, &datatype))
-        return err_set(text, ERR_INTERNAL, "output '%s' came with ONNX type %d", name,
+    if ((int)element != datatype_to_onnx(spec->datatype))
+        return err_set(text, ERR_INTERNAL, "output '%s' came as ONNX type %d", spec->name,
                        (int)element);
-    e = tensor_set(output, datatype, shape, rank, text);
+    enum err e = tensor_set(output, spec->datatype, shape, rank, text);
     return e == ERR_OK ? ERR_OK : ERR_INTERNAL;
 }
 
-static enum err read_output(const OrtApi *api, OrtValue *value, const char *name,
+static enum err read_output(const OrtApi *api, OrtValue *value, const struct tensor_spec *spec,
                             struct tensor *output, void **ret_memory, struct err_text *text) {
     int is_tensor = 0, has_value = 0;
     OrtStatus *status = value ? api->HasValue(value, &has_value) : NULL;
     if (!status && has_value)
         status = api->IsTensor(value, &is_tensor);
-    if (onnx_error(api, status, name, text) != ERR_OK)
+    if (onnx_error(api, status, spec->name, text) != ERR_OK)
         return ERR_INTERNAL;
     if (!is_tensor)
-        return err_set(text, ERR_INTERNAL, "output '%s' has no tensor for these inputs", name);
-    enum err e = read_shape(api, value, name, output, text);
+        return err_set(text, ERR_INTERNAL, "output '%s' has no tensor for these inputs",
+                       spec->name);
+    enum err e = read_shape(api, value, spec, output, text);
     if (e != ERR_OK)
         return e;
     if (output->datatype == DATATYPE_BYTES)
         status = copy_texts(api, value, output, ret_memory);
     else
         status = api->GetTensorMutableData(value, &output->data);
-    return onnx_error(api, status, name, text) == ERR_OK ? ERR_OK : ERR_INTERNAL;
+    return onnx_error(api, status, spec->name, text) == ERR_OK ? ERR_OK : ERR_INTERNAL;
 }
 
 static enum err read_outputs(const struct onnx_model *model, struct onnx_result *result,
@@ -154,7 +154,7 @@ static enum err read_outputs(const struct onnx_model *model, struct onnx_result 
     for (size_t i = 0; e == ERR_OK && i < model->signature.output_count; i++) {
         if (!(output_mask >> i & 1))
             continue;
-        e = read_output(result->api, result->values[v], model->output_names[i],
+        e = read_output(result->api, result->values[v], &model->signature.outputs[i],
                         &result->result.outputs[i], &result->texts[v], text);
         v++;
     }

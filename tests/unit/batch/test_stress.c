@@ -46,7 +46,7 @@ static struct engine_model *model;
 static struct batch_pool *pool;
 static struct batch_queue *shared[SHARED_QUEUES];
 static const struct batch_options options = {
-    .rows_max = 6, .queue_max = 60, .inline_ns_max = 200 * NS_PER_US};
+    .rows_max = 6, .queue_max = 24, .inline_ns_max = 200 * NS_PER_US};
 
 static unsigned pick(struct loop *loop, unsigned below) {
     return (unsigned)rand_r(&loop->seed) % below;
