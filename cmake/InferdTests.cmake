@@ -28,6 +28,7 @@ function(inferd_unit_test layer source support)
     add_executable(${target} ${source} ${support})
     target_link_libraries(${target} PRIVATE
         inferd::flags inferd_${layer} ${INFERD_CMOCKA_LIBRARY})
+    target_link_options(${target} PRIVATE ${INFERD_NO_LTO_LINK})
     target_include_directories(${target} PRIVATE ${CMAKE_SOURCE_DIR}/tests/unit)
     # cmocka.h takes the first four for granted; its macros are not written for the warnings.
     target_compile_options(${target} PRIVATE
@@ -80,6 +81,7 @@ function(inferd_fuzz_targets)
         add_executable(${target} ${source})
         target_link_libraries(${target} PRIVATE inferd::flags inferd_${layer})
         target_compile_options(${target} PRIVATE -Wno-missing-prototypes)
+        target_link_options(${target} PRIVATE ${INFERD_NO_LTO_LINK})
         set_target_properties(${target} PROPERTIES
             RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz BUILD_RPATH ${INFERD_PREFIX}/lib)
         if(INFERD_FUZZ)
