@@ -1,7 +1,7 @@
 /* yyjson keeps a parsed document as one array of 16-byte values. The reader below sizes that array
  * by counting what can begin a value, so that it is allocated once, from the request's arena, and a
- * hostile body ("[[[[", "1,1,1,") is refused before it costs more than its limit. Nothing recurses.
- */
+ * hostile body ("[[[[", "1,1,1,") is refused before it costs more than its limit. A short body is
+ * not counted: yyjson's own estimate holds, or grows once or twice. Nothing recurses. */
 #include "protocol/v2_json.h"
 
 #include "base/check.h"
@@ -9,11 +9,13 @@
 
 #include <ctype.h>
 
+enum {
+    SHORT_TEXT = 4096,
+    STRIDE = 128, /* a fixed count, with sums that fit a byte: compilers vectorise that */
+};
+
 /* A value stands first in the text or follows one of these. */
 static size_t count_values_at_most(const char *json, size_t length) {
-    enum {
-        STRIDE = 128
-    }; /* a fixed count, with sums that fit a byte: the compiler vectorises it */
     size_t count = 2;
     size_t i = 0;
     for (; length - i >= STRIDE; i += STRIDE) {
@@ -33,7 +35,7 @@ static size_t count_values_at_most(const char *json, size_t length) {
 
 struct value_pool {
     struct arena *arena;
-    size_t wanted; /* bytes that no document of this text outgrows */
+    size_t wanted; /* bytes that no document of this text outgrows; 0 when not counted */
     size_t held;
 };
 
@@ -59,15 +61,18 @@ static void pool_free(void *context, void *p) {
 
 enum err v2_json_parse(struct v2_reader *reader, char *json, size_t length, yyjson_val **ret_root) {
     const char *model = reader->signature->model;
-    size_t at_most = count_values_at_most(json, length);
-    if (at_most > reader->bytes_max / sizeof(yyjson_val)) {
+    size_t fit = reader->bytes_max / sizeof(yyjson_val);
+    bool is_short = length <= SHORT_TEXT && length < fit;
+    size_t at_most = is_short ? 0 : count_values_at_most(json, length);
+    if (at_most > fit) {
         return err_set(reader->text, ERR_BODY_TOO_LARGE,
                        "the request JSON for model '%s' has about %zu values, which take more than "
                        "the limit of %zu bytes: send large tensors as binary data",
                        model, at_most, reader->bytes_max);
     }
     /* yyjson grows its array by half when it is full, and keeps a few values for itself. */
-    struct value_pool pool = {reader->arena, (at_most + 16) * sizeof(yyjson_val) * 3 / 2, 0};
+    size_t wanted = is_short ? 0 : (at_most + 16) * sizeof(yyjson_val) * 3 / 2;
+    struct value_pool pool = {reader->arena, wanted, 0};
     yyjson_alc allocator = {pool_malloc, pool_realloc, pool_free, &pool};
     yyjson_read_flag flags =
         YYJSON_READ_INSITU | YYJSON_READ_BIGNUM_AS_RAW | YYJSON_READ_ALLOW_INF_AND_NAN;
