@@ -73,6 +73,7 @@ static void begin_settling(struct model_manager *manager, struct model_entry *en
 }
 
 static void retire(struct model_version **serving, const char *reason) {
+    CHECK(*serving);
     model_version_set_state((*serving)->owner, MODEL_UNLOADING, reason);
     model_version_unref(serving);
 }

@@ -195,6 +195,19 @@ static void test_bad_settings_load_nothing_new_and_unload_nothing(void **state) 
     keeper_wait(&keeper, "m=2");
 }
 
+static void test_settings_still_being_written_are_not_read(void **state) {
+    (void)state;
+    keeper.options.settle_ns = UINT64_C(400) * NS_PER_MS;
+    begin_with_one_model();
+    for (int i = 0; i < 6; i++) {
+        place_write(&keeper.place, "m/model.yaml", i % 2 ? "bad\n" : "bad \n");
+        pause_ms(100);
+    }
+    place_write(&keeper.place, "m/model.yaml", "timeout 5\n");
+    keeper_wait_log(&keeper, "\"from\":\"READY\"", "replaced by newer files");
+    assert_int_equal(keeper_count_log(&keeper, "model_settings_invalid", ""), 0);
+}
+
 static void test_bad_settings_from_the_start_are_said(void **state) {
     (void)state;
     place_write(&keeper.place, "m/1/model.onnx", FAKE_MODEL);
@@ -248,6 +261,7 @@ int main(void) {
         TEST(test_settings_choose_the_versions),
         TEST(test_changed_settings_load_anew_beside_the_old),
         TEST(test_bad_settings_load_nothing_new_and_unload_nothing),
+        TEST(test_settings_still_being_written_are_not_read),
         TEST(test_bad_settings_from_the_start_are_said),
         TEST(test_batching_asked_of_a_model_that_cannot_fails),
     };
