@@ -163,6 +163,7 @@ static enum err load_steps(struct model_manager *manager, const struct model_ent
     publish_changes(manager);
     e = load_warm_up(&manager->options, owner->model, options, &manager->stop, &decision, text);
     if (e != ERR_OK) {
+        version->signature = (struct signature){0}; /* it is the engine's model's */
         owner->engine->ops->unload(&owner->model);
         return e;
     }
