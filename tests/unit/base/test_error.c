@@ -117,6 +117,9 @@ static void test_bytes_that_are_no_text_cost_at_most_one_sequence(void **state) 
     struct err_text text;
     err_set(&text, ERR_INVALID, "name: %.*s", (int)sizeof bytes, bytes);
     assert_in_range(strlen(text.s), ERR_TEXT_MAX - 5, ERR_TEXT_MAX - 1);
+    bytes[0] = '\xC3';
+    err_set(&text, ERR_INVALID, "%.*s", (int)sizeof bytes, bytes);
+    assert_in_range(strlen(text.s), ERR_TEXT_MAX - 5, ERR_TEXT_MAX - 1);
 }
 
 int main(void) {

@@ -182,7 +182,7 @@ static void test_many_senders_lose_nothing_and_keep_their_order(void **state) {
     sem_destroy(&post.bell);
 }
 
-/* Two threads, a box each: one message goes to and fro, carrying plain memory with it. */
+/* Two threads, a box each: one message goes back and forth, carrying plain memory with it. */
 struct side {
     struct post post;
     struct mailbox *other;
@@ -208,7 +208,7 @@ static void *play(void *context) {
     return NULL;
 }
 
-static void test_a_message_carries_its_memory_to_and_fro(void **state) {
+static void test_a_message_carries_its_memory_back_and_forth(void **state) {
     (void)state;
     struct side sides[2];
     struct ball ball = {{NULL, hit}, {&sides[0], &sides[1]}, 0};
@@ -238,7 +238,7 @@ int main(void) {
         cmocka_unit_test_setup(test_a_burst_costs_one_wake, forget),
         cmocka_unit_test_setup(test_a_message_may_be_sent_again_from_its_receiver, forget),
         cmocka_unit_test_setup(test_many_senders_lose_nothing_and_keep_their_order, forget),
-        cmocka_unit_test_setup(test_a_message_carries_its_memory_to_and_fro, forget),
+        cmocka_unit_test_setup(test_a_message_carries_its_memory_back_and_forth, forget),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

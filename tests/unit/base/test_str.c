@@ -58,7 +58,8 @@ static void test_case_is_ignored_for_ascii_letters_only(void **state) {
     (void)state;
     assert_true(str_eq_nocase(STR("Content-LENGTH"), STR("content-length")));
     assert_true(str_eq_nocase(STR("AZaz"), STR("azAZ")));
-    assert_false(str_eq_nocase(STR("@["), STR("`{"))); /* 32 apart, and no letters */
+    assert_false(str_eq_nocase(STR("@"), STR("`"))); /* 32 apart, and no letters */
+    assert_false(str_eq_nocase(STR("["), STR("{")));
     assert_false(str_eq_nocase(STR("\xC4"), STR("\xE4")));
     assert_false(str_eq_nocase(STR("ab"), STR("abc")));
     assert_true(str_eq_nocase(nothing, STR("")));
@@ -241,7 +242,7 @@ static void test_secrets_are_equal_when_every_byte_is(void **state) {
     assert_true(str_eq_secret(STR("token"), STR("token")));
     assert_false(str_eq_secret(STR("token"), STR("tokem")));
     assert_false(str_eq_secret(STR("token"), STR("Token")));
-    assert_false(str_eq_secret(STR("token"), STR("toke")));
+    assert_false(str_eq_secret(STR("token"), STR("tokens")));
     assert_false(str_eq_secret(STR("\x80"), STR("\x00")));
     assert_true(str_eq_secret(nothing, nothing));
 }
