@@ -63,7 +63,7 @@ fuzz: ## Fuzz every parser for FUZZ_SECONDS each (30), from the committed corpus
 
 .PHONY: bench
 bench: ## Measure the server beside bare ONNX Runtime and nginx (BENCH_ARGS=...)
-	@tools/deps.sh bench test
+	@tools/deps.sh bench
 	@tools/build.sh release
 	@bench/run $(BENCH_ARGS)
 
