@@ -2,11 +2,11 @@
  *
  * The writer goes round: write out all rings, then doze ROUND_MS so that a loaded server costs a
  * write each round and not each line; a round that found nothing sleeps until the first line wakes
- * it. A ring half full ends a doze early. Only the writer ever waits for the reader. Where a write
- * could block (pipe, socket, terminal) it polls first and writes at most PIPE_BUF bytes, which a
- * pipe that polls writable takes without blocking; O_NONBLOCK would be seen by everyone who shares
- * the descriptor's open file. Thread: log_new and log_free the owner's; the rest of the public
- * functions any. */
+ * it. A ring half full ends a doze early. Only the writer waits for the reader, and only in poll(),
+ * which log_free can end. O_NONBLOCK would be seen by everyone who shares the descriptor's open
+ * file, so pipes and terminals are opened once more for ourselves; where that is refused a write
+ * follows a poll() and is at most PIPE_BUF bytes, which a pipe that polls writable takes whole.
+ * Thread: log_new and log_free the owner's; the rest of the public functions any. */
 #include "observe/log_ring.h"
 
 #include "base/check.h"
@@ -14,12 +14,15 @@
 #include "base/num.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -38,8 +41,9 @@ struct log_writer {
     uint64_t deadline_ns;  /* set before `stopping` */
     uint64_t reported;     /* dropped lines that the log has told of */
     uint64_t reported_at_ns;
-    bool may_block; /* poll before each write */
-    bool torn;      /* the descriptor refused the rest of a line: end it before the next */
+    enum { REGULAR, NON_BLOCKING, SOCKET, BLOCKING } kind;
+    int fd;    /* the log's, or our own opening of the same */
+    bool torn; /* the descriptor refused the rest of a line: end it before the next */
 };
 
 static uint64_t now_ns(void) {
@@ -100,7 +104,7 @@ static int patience_ms(const struct log_writer *writer) {
 /* Waits until the descriptor takes bytes. False: the deadline of log_free passed first. */
 static bool wait_writable(struct log_writer *writer) {
     for (;;) {
-        struct pollfd fds[2] = {{.fd = writer->log->fd, .events = POLLOUT},
+        struct pollfd fds[2] = {{.fd = writer->fd, .events = POLLOUT},
                                 {.fd = writer->log->wake_fd, .events = POLLIN}};
         int timeout = patience_ms(writer);
         int n = poll(fds, 2, timeout);
@@ -113,14 +117,11 @@ static bool wait_writable(struct log_writer *writer) {
     }
 }
 
-/* Cancelled only here, by a log_free whose patience is over: a terminal can block although it
- * polled writable. */
-static ssize_t write_some(int fd, const char *p, size_t n) {
-    int old;
-    pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &old);
-    ssize_t done = write(fd, p, n);
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &old);
-    return done;
+static ssize_t write_some(const struct log_writer *writer, const char *p, size_t n) {
+    n = MIN(n, (size_t)(writer->kind == BLOCKING ? PIPE_BUF : WRITE_MAX));
+    if (writer->kind == SOCKET)
+        return send(writer->fd, p, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+    return write(writer->fd, p, n);
 }
 
 /* Lines that end in the `n` bytes. */
@@ -138,18 +139,15 @@ enum outcome { WROTE, REFUSED, GAVE_UP };
 static enum outcome write_piece(struct log_writer *writer, const char *p, size_t n,
                                 size_t *ret_done) {
     struct log *log = writer->log;
-    if (writer->may_block && !wait_writable(writer))
+    if (writer->kind != REGULAR && !wait_writable(writer))
         return GAVE_UP;
     if (writer->torn) {
         p = "\n";
         n = 1;
     }
-    ssize_t done =
-        write_some(log->fd, p, MIN(n, (size_t)(writer->may_block ? PIPE_BUF : WRITE_MAX)));
+    ssize_t done = write_some(writer, p, n);
     if (done < 0 && errno != EINTR && errno != EAGAIN)
         return REFUSED;
-    if (done < 0 && errno == EAGAIN)
-        writer->may_block = true; /* someone made the descriptor non-blocking */
     *ret_done = done < 0 || writer->torn ? 0 : (size_t)done;
     if (done > 0 && writer->torn)
         writer->torn = false;
@@ -252,7 +250,6 @@ static void nap(struct log *log, enum log_writer_state state, int timeout_ms) {
 static void *writer_run(void *context) {
     struct log_writer *writer = context;
     struct log *log = writer->log;
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
     for (;;) {
         bool last = stopping(log); /* read first: then the round sees every line before log_free */
         bool any = drain_all(writer);
@@ -278,12 +275,22 @@ static void start_writer(struct log_writer *writer) {
     pthread_setname_np(writer->thread, "log");
 }
 
-/* Regular files and devices that are no terminal never keep a writer waiting. */
-static bool fd_may_block(int fd) {
+/* How to write to the descriptor without being kept there. */
+static void choose_way(struct log_writer *writer) {
     struct stat status;
-    if (fstat(fd, &status) != 0)
-        return false;
-    return !S_ISREG(status.st_mode) && !(S_ISCHR(status.st_mode) && !isatty(fd));
+    writer->fd = writer->log->fd;
+    writer->kind = REGULAR;
+    if (fstat(writer->fd, &status) != 0 || S_ISREG(status.st_mode))
+        return;
+    if (S_ISSOCK(status.st_mode)) {
+        writer->kind = SOCKET;
+    } else if (S_ISFIFO(status.st_mode) || isatty(writer->fd)) {
+        char path[64];
+        snprintf(path, sizeof path, "/proc/self/fd/%d", writer->fd);
+        int own = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+        writer->kind = own >= 0 ? NON_BLOCKING : BLOCKING;
+        writer->fd = own >= 0 ? own : writer->fd;
+    }
 }
 
 struct log *log_new(int fd, enum log_level level, const struct clock *clock) {
@@ -297,12 +304,13 @@ struct log *log_new(int fd, enum log_level level, const struct clock *clock) {
     log->writer = mem_new(sizeof *log->writer);
     log->writer->log = log;
     log->writer->ring = ring_make(log);
-    log->writer->may_block = fd_may_block(fd);
+    choose_way(log->writer);
     start_writer(log->writer);
     return log;
 }
 
-static void join_writer(struct log *log, uint64_t patience_ns) {
+/* False: the writer hangs in a write that nothing ends. */
+static bool join_writer(struct log *log, uint64_t patience_ns) {
     uint64_t wait_ms = MIN((patience_ns + LAST_WRITE_NS) / NS_PER_MS, (uint64_t)INT_MAX);
     log->writer->deadline_ns = now_ns() + patience_ns;
     atomic_store_explicit(&log->stopping, true, memory_order_release);
@@ -312,23 +320,27 @@ static void join_writer(struct log *log, uint64_t patience_ns) {
     do {
         n = poll(&done, 1, (int)wait_ms);
     } while (n < 0 && errno == EINTR);
-    if (n == 0)
-        pthread_cancel(log->writer->thread);
+    if (n == 0) {
+        CHECK(pthread_detach(log->writer->thread) == 0);
+        return false;
+    }
     CHECK(pthread_join(log->writer->thread, NULL) == 0);
+    return true;
 }
 
 void log_free(struct log **at, uint64_t patience_ns) {
     struct log *log = *at;
     *at = NULL;
-    if (!log)
-        return;
-    join_writer(log, patience_ns);
+    if (!log || !join_writer(log, patience_ns))
+        return; /* a thread that hangs keeps its memory until the process ends */
     struct log_ring *ring = atomic_load_explicit(&log->rings, memory_order_acquire);
     while (ring) {
         struct log_ring *next = ring->next;
         mem_free(&ring);
         ring = next;
     }
+    if (log->writer->fd != log->fd)
+        close(log->writer->fd);
     mem_free(&log->writer->ring);
     mem_free(&log->writer);
     close(log->wake_fd);

@@ -20,8 +20,8 @@ struct log_ring; /* one thread's way in */
 /* Starts the writer thread on `fd` (borrowed; its flags are left as they are, others may share it).
  */
 struct log *log_new(int fd, enum log_level level, const struct clock *clock);
-/* Writes what is left, waiting at most `patience_ns` for a stuck reader. No thread logs any more.
- * NULL is accepted. */
+/* Writes what is left, waiting at most `patience_ns` (and half a second for a write under way) for
+ * a stuck reader. No thread logs any more. NULL is accepted. */
 void log_free(struct log **log, uint64_t patience_ns);
 void log_set_level(struct log *log, enum log_level level); /* Thread: any */
 uint64_t log_dropped(const struct log *log);               /* lines dropped so far. Thread: any */

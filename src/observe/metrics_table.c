@@ -106,11 +106,9 @@ static void write_labels(const struct metric_row *row, struct buffer *out) {
 static void write_values(enum metric_id first, struct buffer *out) {
     const struct metric_values *values = metric_rows[first].values;
     buffer_add_format(out, "- `%s` of", metric_rows[first].label);
-    for (uint32_t id = first; id < METRIC_COUNT; id++) {
-        if (metric_rows[id].values == values) {
+    for (uint32_t id = first; id < METRIC_COUNT; id++)
+        if (metric_rows[id].values == values)
             buffer_add_format(out, "%s `%s`", id == first ? "" : ",", metric_rows[id].name);
-        }
-    }
     buffer_add_c(out, ": ");
     for (uint32_t i = 0; i < values->count; i++)
         buffer_add_format(out, "%s%s", i ? ", " : "", values->names[i]);
