@@ -243,6 +243,7 @@ void server_free(struct server **at) {
     if (!server)
         return;
     *at = NULL;
+    model_manager_stop(server->manager); /* no catalog is sent to a loop that is gone */
     for (uint32_t i = 0; server->data_loops && i < server->data_loop_count; i++)
         free_loop(&server->data_loops[i].loop, &server->data_loops[i].api,
                   &server->data_loops[i].listener);
