@@ -21,19 +21,22 @@ function(inferd_test_models)
         FIXTURES_SETUP test-models TIMEOUT 120 LABELS setup)
 endfunction()
 
+# Linked after inferd::flags, which it takes a few warnings back from: cmocka's macros and
+# LLVMFuzzerTestOneInput are not written for them. cmocka.h takes the four headers for granted.
+add_library(inferd_test_flags INTERFACE)
+target_include_directories(inferd_test_flags INTERFACE ${CMAKE_SOURCE_DIR}/tests/unit)
+target_compile_options(inferd_test_flags INTERFACE
+    "SHELL:-include stdarg.h" "SHELL:-include stddef.h" "SHELL:-include stdint.h"
+    "SHELL:-include setjmp.h" -Wno-missing-prototypes -Wno-cast-qual -Wno-write-strings)
+target_link_options(inferd_test_flags INTERFACE ${INFERD_NO_LTO_LINK})
+
 function(inferd_unit_test layer source support)
     get_filename_component(file ${source} NAME_WE)
     string(REGEX REPLACE "^test_" "" module ${file})
     set(target unit_${layer}_${module})
     add_executable(${target} ${source} ${support})
     target_link_libraries(${target} PRIVATE
-        inferd::flags inferd_${layer} ${INFERD_CMOCKA_LIBRARY})
-    target_link_options(${target} PRIVATE ${INFERD_NO_LTO_LINK})
-    target_include_directories(${target} PRIVATE ${CMAKE_SOURCE_DIR}/tests/unit)
-    # cmocka.h takes the first four for granted; its macros are not written for the warnings.
-    target_compile_options(${target} PRIVATE
-        "SHELL:-include stdarg.h" "SHELL:-include stddef.h" "SHELL:-include stdint.h"
-        "SHELL:-include setjmp.h" -Wno-missing-prototypes -Wno-cast-qual)
+        inferd::flags inferd_test_flags inferd_${layer} ${INFERD_CMOCKA_LIBRARY})
     set_target_properties(${target} PROPERTIES
         RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests BUILD_RPATH ${INFERD_PREFIX}/lib)
     add_test(NAME unit.${layer}.${module} COMMAND ${target})
@@ -44,7 +47,7 @@ function(inferd_unit_test layer source support)
     endif()
 endfunction()
 
-# Other .c files of a test folder are support code, compiled into each of its tests.
+# Other .c files of a test folder are support code, linked into each of its tests.
 function(inferd_unit_tests)
     if(INFERD_FUZZ OR INFERD_ANALYZE OR NOT INFERD_CMOCKA_LIBRARY)
         return()
@@ -57,8 +60,15 @@ function(inferd_unit_tests)
         file(GLOB tests CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/unit/${layer}/test_*.c)
         file(GLOB support CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/unit/${layer}/*.c)
         list(FILTER support EXCLUDE REGEX "/test_[^/]*$")
+        set(objects "")
+        if(support)
+            add_library(unit_${layer}_support OBJECT ${support})
+            target_link_libraries(unit_${layer}_support PRIVATE
+                inferd::flags inferd_test_flags inferd_${layer})
+            set(objects $<TARGET_OBJECTS:unit_${layer}_support>)
+        endif()
         foreach(source IN LISTS tests)
-            inferd_unit_test(${layer} ${source} "${support}")
+            inferd_unit_test(${layer} ${source} "${objects}")
         endforeach()
     endforeach()
 endfunction()
@@ -79,9 +89,8 @@ function(inferd_fuzz_targets)
             message(FATAL_ERROR "${source}: no line `// layer: NAME` with a known layer")
         endif()
         add_executable(${target} ${source})
-        target_link_libraries(${target} PRIVATE inferd::flags inferd_${layer})
-        target_compile_options(${target} PRIVATE -Wno-missing-prototypes)
-        target_link_options(${target} PRIVATE ${INFERD_NO_LTO_LINK})
+        target_link_libraries(${target} PRIVATE
+            inferd::flags inferd_test_flags inferd_${layer})
         set_target_properties(${target} PROPERTIES
             RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz BUILD_RPATH ${INFERD_PREFIX}/lib)
         if(INFERD_FUZZ)
