@@ -180,6 +180,19 @@ static void test_blobs_that_do_not_fit_are_refused(void **state) {
     }
 }
 
+// Counted to the end for the text, but never kept past the shape's one.
+static void test_many_more_elements_than_the_shape_has_are_counted_only(void **state) {
+    (void)state;
+    struct v2_fixture f;
+    v2_fixture_init_one(&f, DATATYPE_BYTES, (const int64_t[]){-1, 0});
+    static const char blobs[4 * 50000];
+    static const char json[] = REQUEST(TENSOR("X", "[1]", "BYTES", SIZE("200000")));
+    assert_int_equal(v2_fixture_read_binary(&f, json, (struct str){blobs, sizeof blobs}),
+                     ERR_INVALID);
+    v2_expect_text(&f, "unexpected number of string elements 50000 for inference input 'X' ...");
+    v2_fixture_done(&f);
+}
+
 static void test_a_copy_counts_against_the_limit(void **state) {
     (void)state;
     struct v2_fixture f;
@@ -351,6 +364,7 @@ int main(void) {
         cmocka_unit_test(test_an_empty_tensor_has_an_empty_blob),
         cmocka_unit_test(test_bytes_elements_point_into_the_body),
         cmocka_unit_test(test_blobs_that_do_not_fit_are_refused),
+        cmocka_unit_test(test_many_more_elements_than_the_shape_has_are_counted_only),
         cmocka_unit_test(test_a_copy_counts_against_the_limit),
         cmocka_unit_test(test_a_raw_body_is_the_one_input_and_all_outputs_come_back_binary),
         cmocka_unit_test(test_a_raw_bodys_size_gives_the_free_dimension),

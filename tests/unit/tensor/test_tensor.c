@@ -224,6 +224,8 @@ static void test_a_tensor_that_does_not_fit_is_named_with_expected_and_found(voi
     (void)state;
     expect_fit(DATATYPE_FP32, (const int64_t[]){1, 4}, 2,
                "unexpected shape for input 'X' for model 'm'. Expected [-1,30], got [1,4]");
+    expect_fit(DATATYPE_FP32, (const int64_t[]){1, 0}, 2,
+               "unexpected shape for input 'X' for model 'm'. Expected [-1,30], got [1,0]");
     expect_fit(DATATYPE_FP32, (const int64_t[]){30}, 1,
                "unexpected shape for input 'X' for model 'm'. Expected [-1,30], got [30]");
     expect_fit(DATATYPE_FP32, (const int64_t[]){1, 1, 30}, 3,
@@ -232,6 +234,19 @@ static void test_a_tensor_that_does_not_fit_is_named_with_expected_and_found(voi
                "unexpected shape for input 'X' for model 'm'. Expected [-1,30], got []");
     expect_fit(DATATYPE_FP64, (const int64_t[]){1, 30}, 2,
                "inference input 'X' data-type is 'FP64', but model 'm' expects 'FP32'");
+}
+
+static void test_a_fixed_dimension_of_one_or_zero_is_fixed(void **state) {
+    (void)state;
+    for (int64_t fixed = 0; fixed <= 1; fixed++) {
+        struct tensor_spec spec = {name_x, DATATYPE_FP32, 1, {fixed}};
+        for (int64_t found = 0; found <= 2; found++) {
+            struct tensor tensor;
+            assert_int_equal(tensor_set(&tensor, DATATYPE_FP32, &found, 1, NULL), ERR_OK);
+            assert_int_equal(tensor_check_spec(&tensor, &spec, &signature, NULL),
+                             found == fixed ? ERR_OK : ERR_INVALID);
+        }
+    }
 }
 
 static float float_of(uint32_t bits) {
@@ -341,6 +356,7 @@ int main(void) {
         cmocka_unit_test(test_inputs_and_outputs_are_found_by_their_whole_name),
         cmocka_unit_test(test_a_tensor_fits_when_its_datatype_and_every_fixed_dimension_do),
         cmocka_unit_test(test_a_tensor_that_does_not_fit_is_named_with_expected_and_found),
+        cmocka_unit_test(test_a_fixed_dimension_of_one_or_zero_is_fixed),
         cmocka_unit_test(test_known_half_numbers_convert_both_ways),
         cmocka_unit_test(test_every_half_number_survives_the_way_through_float),
         cmocka_unit_test(test_rounding_is_to_nearest_and_ties_go_to_even),
