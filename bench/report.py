@@ -122,7 +122,8 @@ def notes(result, figures):
 
 METHOD = """\
 Both servers run on core {server_core}, one after the other under load; the client, wrk with one
-thread, runs on core {client_core}. Each of {rounds} rounds measures everything once, every second
+thread, runs on core {client_core}; all of them ahead of other programs where the system allows it
+(`/proc/PID/autogroup`). Each of {rounds} rounds measures everything once, every second
 round in reverse order; a figure is the median over the rounds, with the least and the most in
 brackets. CPU time is user plus system time of all threads of all processes of the server, from
 `/proc/PID/stat`, over the requests that wrk counted. wrk is a closed loop: it sends the next

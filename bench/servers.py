@@ -11,7 +11,7 @@ import socket
 import subprocess
 import time
 
-from machine import ROOT, BenchError, tool
+from machine import ROOT, BenchError, placed_on, tool
 
 TICKS = os.sysconf("SC_CLK_TCK")
 MODEL = "breast-cancer"
@@ -84,7 +84,7 @@ class Server:
         with open(log, "ab") as out, open(errors, "wb") as err:
             self.process = subprocess.Popen(
                 command, cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
-                preexec_fn=lambda: os.sched_setaffinity(0, {core}))
+                preexec_fn=placed_on(core))
         self.port, self.path = 0, "/"
         self.pids = [self.process.pid]
 

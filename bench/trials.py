@@ -59,7 +59,7 @@ def load(server, connections, seconds, cores):
     done = subprocess.run(
         wrk_command(server, connections, seconds), cwd=ROOT, capture_output=True, text=True,
         env={**os.environ, "BENCH_BODY": REQUEST_FILE}, check=False,
-        preexec_fn=lambda: os.sched_setaffinity(0, {client_core}))
+        preexec_fn=machine.placed_on(client_core))
     cpu, wall = server.cpu_seconds() - cpu, time.monotonic() - began
     busy_after, steal_after = machine.core_busy_ticks(server_core)
     report = re.search(r"^bench: (\{.*\})$", done.stdout, re.M)
@@ -93,7 +93,7 @@ def bare(bare_run, row, batch, seconds, core):
     """ONNX Runtime's Run in a loop on the server's core."""
     done = subprocess.run(bare_command(bare_run, row, batch, seconds), cwd=ROOT, text=True,
                           capture_output=True, check=False,
-                          preexec_fn=lambda: os.sched_setaffinity(0, {core}))
+                          preexec_fn=machine.placed_on(core))
     if done.returncode != 0:
         raise BenchError(done.stderr.strip() or f"bare_run ended with {done.returncode}")
     return {"kind": "bare", **json.loads(done.stdout)}
