@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <malloc.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -258,6 +259,36 @@ static void ORT_API_CALL drop_log(void *context, OrtLoggingLevel level, const ch
     (void)context, (void)level, (void)category, (void)id, (void)location, (void)message;
 }
 
+/* Places of newer functions in the API's table, counted in pointers. */
+enum { NEWER_API_VERSION = 24, HAS_SHAPE_PLACE = 390, SHAPE_REFERENCE_PLACE = 414 };
+#if ORT_API_VERSION >= 24
+_Static_assert(offsetof(OrtApi, TensorTypeAndShape_HasShape) == HAS_SHAPE_PLACE * sizeof(void *),
+               "as in the binary interface");
+_Static_assert(offsetof(OrtApi, GetTensorElementTypeAndShapeDataReference) ==
+                   SHAPE_REFERENCE_PLACE * sizeof(void *),
+               "as in the binary interface");
+#endif
+
+/* The N of version "1.N.P" is the API's version. Asking for one the library lacks prints a
+ * complaint. */
+static bool has_newer(void) {
+    struct str version = str_of(engine_onnx_version()), part;
+    uint64_t major = 0, minor = 0;
+    return str_split(&version, '.', &part) && str_to_u64(part, &major) && major == 1 &&
+           str_split(&version, '.', &part) && str_to_u64(part, &minor) &&
+           minor >= NEWER_API_VERSION;
+}
+
+static void find_newer(struct onnx_newer *ret) {
+    const OrtApi *api = has_newer() ? OrtGetApiBase()->GetApi(NEWER_API_VERSION) : NULL;
+    if (!api)
+        return;
+    const char *table = (const char *)api;
+    memcpy(&ret->has_shape, table + HAS_SHAPE_PLACE * sizeof(void *), sizeof ret->has_shape);
+    memcpy(&ret->shape_reference, table + SHAPE_REFERENCE_PLACE * sizeof(void *),
+           sizeof ret->shape_reference);
+}
+
 const char *engine_onnx_version(void) {
     return OrtGetApiBase()->GetVersionString();
 }
@@ -270,6 +301,7 @@ enum err engine_onnx_new(struct engine **ret, struct err_text *text) {
     struct onnx_engine *engine = mem_new(sizeof *engine);
     engine->engine.ops = &onnx_ops;
     engine->api = api;
+    find_newer(&engine->newer);
     CHECK(pthread_mutex_init(&engine->create, NULL) == 0);
     OrtStatus *status = api->CreateEnvWithCustomLogger(drop_log, NULL, ORT_LOGGING_LEVEL_ERROR,
                                                        "inferd", &engine->env);

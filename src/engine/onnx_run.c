@@ -101,23 +101,35 @@ static OrtStatus *copy_texts(const OrtApi *api, const OrtValue *value, struct te
     return status;
 }
 
-/* The output's datatype is the signature's, its shape the value's own. */
-static enum err read_shape(const OrtApi *api, const OrtValue *value, const struct tensor_spec *spec,
-                           struct tensor *output, struct err_text *text) {
+/* The way of libraries that lack shape_reference. */
+static OrtStatus *read_shape_info(const OrtApi *api, const OrtValue *value,
+                                  ONNXTensorElementDataType *ret, int64_t *ret_shape,
+                                  size_t *ret_rank) {
     OrtTensorTypeAndShapeInfo *info = NULL;
-    ONNXTensorElementDataType element = ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
-    int64_t shape[TENSOR_RANK_MAX];
-    size_t rank = 0;
     OrtStatus *status = api->GetTensorTypeAndShape(value, &info);
     if (!status)
-        status = api->GetTensorElementType(info, &element);
+        status = api->GetTensorElementType(info, ret);
     if (!status)
-        status = api->GetDimensionsCount(info, &rank);
-    if (!status && rank <= TENSOR_RANK_MAX)
-        status = api->GetDimensions(info, shape, rank);
+        status = api->GetDimensionsCount(info, ret_rank);
+    if (!status && *ret_rank <= TENSOR_RANK_MAX)
+        status = api->GetDimensions(info, ret_shape, *ret_rank);
     if (info)
         api->ReleaseTensorTypeAndShapeInfo(info);
-    if (onnx_error(api, status, spec->name, text) != ERR_OK)
+    return status;
+}
+
+/* The output's datatype is the signature's, its shape the value's own. */
+static enum err read_shape(const struct onnx_engine *engine, const OrtValue *value,
+                           const struct tensor_spec *spec, struct tensor *output,
+                           struct err_text *text) {
+    ONNXTensorElementDataType element = ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
+    int64_t memory[TENSOR_RANK_MAX];
+    const int64_t *shape = memory;
+    size_t rank = 0;
+    OrtStatus *status = engine->newer.shape_reference
+                            ? engine->newer.shape_reference(value, &element, &shape, &rank)
+                            : read_shape_info(engine->api, value, &element, memory, &rank);
+    if (onnx_error(engine->api, status, spec->name, text) != ERR_OK)
         return ERR_INTERNAL;
     if ((int)element != datatype_to_onnx(spec->datatype))
         return err_set(text, ERR_INTERNAL, "output '%s' came as ONNX type %d", spec->name,
@@ -126,8 +138,13 @@ static enum err read_shape(const OrtApi *api, const OrtValue *value, const struc
     return e == ERR_OK ? ERR_OK : ERR_INTERNAL;
 }
 
-static enum err read_output(const OrtApi *api, OrtValue *value, const struct tensor_spec *spec,
-                            struct tensor *output, void **ret_memory, struct err_text *text) {
+/* Output i, which is the result's value v. */
+static enum err read_output(const struct onnx_model *model, struct onnx_result *result, size_t i,
+                            size_t v, struct err_text *text) {
+    const OrtApi *api = result->api;
+    const struct tensor_spec *spec = &model->signature.outputs[i];
+    struct tensor *output = &result->result.outputs[i];
+    OrtValue *value = result->values[v];
     int is_tensor = 0, has_value = 0;
     OrtStatus *status = value ? api->HasValue(value, &has_value) : NULL;
     if (!status && has_value)
@@ -137,11 +154,11 @@ static enum err read_output(const OrtApi *api, OrtValue *value, const struct ten
     if (!is_tensor)
         return err_set(text, ERR_INTERNAL, "output '%s' has no tensor for these inputs",
                        spec->name);
-    enum err e = read_shape(api, value, spec, output, text);
+    enum err e = read_shape(model->engine, value, spec, output, text);
     if (e != ERR_OK)
         return e;
     if (output->datatype == DATATYPE_BYTES)
-        status = copy_texts(api, value, output, ret_memory);
+        status = copy_texts(api, value, output, &result->texts[v]);
     else
         status = api->GetTensorMutableData(value, &output->data);
     return onnx_error(api, status, spec->name, text) == ERR_OK ? ERR_OK : ERR_INTERNAL;
@@ -151,13 +168,9 @@ static enum err read_outputs(const struct onnx_model *model, struct onnx_result 
                              uint64_t output_mask, struct err_text *text) {
     enum err e = ERR_OK;
     size_t v = 0;
-    for (size_t i = 0; e == ERR_OK && i < model->signature.output_count; i++) {
-        if (!(output_mask >> i & 1))
-            continue;
-        e = read_output(result->api, result->values[v], &model->signature.outputs[i],
-                        &result->result.outputs[i], &result->texts[v], text);
-        v++;
-    }
+    for (size_t i = 0; e == ERR_OK && i < model->signature.output_count; i++)
+        if (output_mask >> i & 1)
+            e = read_output(model, result, i, v++, text);
     return e;
 }
 

@@ -11,9 +11,12 @@
 
 #include <stdio.h>
 
-/* One side of the session: the calls differ between inputs and outputs, nothing else does. */
+/* One side of the session: the calls differ between inputs and outputs, little else does. */
 struct side {
-    const char *word; /* "input" */
+    const struct onnx_engine *engine;
+    const OrtSession *session;
+    const char *word;  /* "input" */
+    bool shape_needed; /* a tensor of any rank cannot be checked against the signature */
     OrtStatusPtr(ORT_API_CALL *count)(const OrtSession *session, size_t *ret);
     OrtStatusPtr(ORT_API_CALL *name)(const OrtSession *session, size_t index,
                                      OrtAllocator *allocator, char **ret);
@@ -55,8 +58,11 @@ static const char *element_text(ONNXTensorElementDataType element, char *out, si
     return out;
 }
 
-static enum err read_tensor(const OrtApi *api, const OrtTensorTypeAndShapeInfo *info,
-                            const char *word, struct tensor_spec *spec, struct err_text *text) {
+static enum err read_tensor(const struct side *side, const OrtTensorTypeAndShapeInfo *info,
+                            struct tensor_spec *spec, struct err_text *text) {
+    const struct onnx_engine *engine = side->engine;
+    const OrtApi *api = engine->api;
+    const char *word = side->word;
     ONNXTensorElementDataType element = ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
     size_t rank = 0;
     OrtStatus *status = api->GetTensorElementType(info, &element);
@@ -70,6 +76,10 @@ static enum err read_tensor(const OrtApi *api, const OrtTensorTypeAndShapeInfo *
         return err_set(text, ERR_INVALID,
                        "%s '%s' has the datatype %s, which the protocol does not have", word,
                        spec->name, element_text(element, other, sizeof other));
+    if (side->shape_needed && engine->newer.has_shape && !engine->newer.has_shape(info))
+        return err_set(text, ERR_INVALID,
+                       "%s '%s' has no shape in the model: at least its rank is needed", word,
+                       spec->name);
     if (rank > TENSOR_RANK_MAX)
         return err_set(text, ERR_INVALID, "%s '%s' has %zu dimensions, the limit is %d", word,
                        spec->name, rank, TENSOR_RANK_MAX);
@@ -80,8 +90,10 @@ static enum err read_tensor(const OrtApi *api, const OrtTensorTypeAndShapeInfo *
     return e;
 }
 
-static enum err read_type(const OrtApi *api, const OrtTypeInfo *type, const char *word,
+static enum err read_type(const struct side *side, const OrtTypeInfo *type,
                           struct tensor_spec *spec, struct err_text *text) {
+    const OrtApi *api = side->engine->api;
+    const char *word = side->word;
     ONNXType kind = ONNX_TYPE_UNKNOWN;
     enum err e = onnx_error(api, api->GetOnnxTypeFromTypeInfo(type, &kind), word, text);
     if (e != ERR_OK)
@@ -94,7 +106,7 @@ static enum err read_type(const OrtApi *api, const OrtTypeInfo *type, const char
             status = api->GetOptionalContainedTypeInfo(optional, &contained);
         e = onnx_error(api, status, word, text);
         if (e == ERR_OK)
-            e = read_type(api, contained, word, spec, text); /* optional(optional) does not exist */
+            e = read_type(side, contained, spec, text); /* optional(optional) does not exist */
         if (contained)
             api->ReleaseTypeInfo(contained);
         return e;
@@ -104,34 +116,34 @@ static enum err read_type(const OrtApi *api, const OrtTypeInfo *type, const char
                        spec->name, kind_text(kind));
     const OrtTensorTypeAndShapeInfo *info = NULL;
     e = onnx_error(api, api->CastTypeInfoToTensorInfo(type, &info), word, text);
-    return e == ERR_OK ? read_tensor(api, info, word, spec, text) : e;
+    return e == ERR_OK ? read_tensor(side, info, spec, text) : e;
 }
 
-static enum err read_spec(const struct onnx_engine *engine, const OrtSession *session,
-                          const struct side *side, size_t index, struct tensor_spec *spec,
+static enum err read_spec(const struct side *side, size_t index, struct tensor_spec *spec,
                           struct err_text *text) {
-    const OrtApi *api = engine->api;
+    const OrtApi *api = side->engine->api;
+    OrtAllocator *allocator = side->engine->allocator;
     char *name = NULL;
     enum err e =
-        onnx_error(api, side->name(session, index, engine->allocator, &name), side->word, text);
+        onnx_error(api, side->name(side->session, index, allocator, &name), side->word, text);
     if (e != ERR_OK)
         return e;
     spec->name = mem_copy_c(name);
-    engine->allocator->Free(engine->allocator, name);
+    allocator->Free(allocator, name);
     OrtTypeInfo *type = NULL;
-    e = onnx_error(api, side->type(session, index, &type), side->word, text);
+    e = onnx_error(api, side->type(side->session, index, &type), side->word, text);
     if (e == ERR_OK)
-        e = read_type(api, type, side->word, spec, text);
+        e = read_type(side, type, spec, text);
     if (type)
         api->ReleaseTypeInfo(type);
     return e;
 }
 
-static enum err read_side(const struct onnx_engine *engine, const OrtSession *session,
-                          const struct side *side, struct tensor_spec **ret_specs,
+static enum err read_side(const struct side *side, struct tensor_spec **ret_specs,
                           size_t *ret_count, struct err_text *text) {
     size_t count = 0;
-    enum err e = onnx_error(engine->api, side->count(session, &count), side->word, text);
+    enum err e =
+        onnx_error(side->engine->api, side->count(side->session, &count), side->word, text);
     if (e != ERR_OK)
         return e;
     if (count > SIGNATURE_TENSORS_MAX)
@@ -140,7 +152,7 @@ static enum err read_side(const struct onnx_engine *engine, const OrtSession *se
     *ret_specs = mem_new_array(count, sizeof **ret_specs);
     *ret_count = count;
     for (size_t i = 0; e == ERR_OK && i < count; i++)
-        e = read_spec(engine, session, side, i, &(*ret_specs)[i], text);
+        e = read_spec(side, i, &(*ret_specs)[i], text);
     return e;
 }
 
@@ -154,15 +166,24 @@ static bool rows_are_free(const struct tensor_spec *specs, size_t count) {
 enum err onnx_signature_read(const struct onnx_engine *engine, const OrtSession *session,
                              struct signature *ret, struct err_text *text) {
     const OrtApi *api = engine->api;
-    const struct side input = {"input", api->SessionGetInputCount, api->SessionGetInputName,
+    const struct side input = {engine,
+                               session,
+                               "input",
+                               true,
+                               api->SessionGetInputCount,
+                               api->SessionGetInputName,
                                api->SessionGetInputTypeInfo};
-    const struct side output = {"output", api->SessionGetOutputCount, api->SessionGetOutputName,
+    const struct side output = {engine,
+                                session,
+                                "output",
+                                false,
+                                api->SessionGetOutputCount,
+                                api->SessionGetOutputName,
                                 api->SessionGetOutputTypeInfo};
     struct signature signature = {.model = "", .version = ""};
-    enum err e =
-        read_side(engine, session, &input, &signature.inputs, &signature.input_count, text);
+    enum err e = read_side(&input, &signature.inputs, &signature.input_count, text);
     if (e == ERR_OK)
-        e = read_side(engine, session, &output, &signature.outputs, &signature.output_count, text);
+        e = read_side(&output, &signature.outputs, &signature.output_count, text);
     if (e == ERR_OK && signature.output_count == 0)
         e = err_set(text, ERR_INVALID, "the model has no outputs");
     if (e != ERR_OK) {

@@ -47,7 +47,8 @@ void onnx_type_tensor(struct buffer *out, int element, const int64_t *shape, siz
             add_number(&dimension, 1, (uint64_t)shape[i]);
         add_message(&dimensions, 1, &dimension);
     }
-    add_message(&tensor, 2, &dimensions);
+    if (shape)
+        add_message(&tensor, 2, &dimensions);
     add_message(out, 1, &tensor);
 }
 

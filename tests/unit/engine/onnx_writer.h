@@ -5,7 +5,8 @@
 
 #include "base/buffer.h"
 
-/* ONNX TypeProto as bytes. Each call appends one type to `out`. */
+/* ONNX TypeProto as bytes. Each call appends one type to `out`. A tensor without a shape: shape
+ * NULL. */
 void onnx_type_tensor(struct buffer *out, int element, const int64_t *shape, size_t rank);
 void onnx_type_sequence(struct buffer *out, struct str element);
 void onnx_type_map(struct buffer *out, int key, struct str value);

@@ -316,6 +316,31 @@ static void test_types_outside_the_protocol_are_refused_by_name(void **state) {
     buffer_done(&inner);
 }
 
+static void test_an_input_without_a_shape_is_refused_and_an_output_is_not(void **state) {
+    (void)state;
+    struct buffer none, plain;
+    buffer_init(&none, 4096);
+    onnx_type_tensor(&none, 1, NULL, 0);
+    check_refused_type(&none, "input 'X' has no shape in the model");
+    buffer_init(&none, 4096);
+    buffer_init(&plain, 4096);
+    onnx_type_tensor(&none, 1, NULL, 0);
+    onnx_type_tensor(&plain, 1, (int64_t[]){-1, 2}, 2);
+    struct onnx_value x = {"X", buffer_str(&plain)}, y = {"Y", buffer_str(&none)};
+    struct onnx_node node = {"Identity", "X", "Y", {NULL, 0}};
+    onnx_write(own_file("type.onnx"), &(struct onnx_graph){&x, &y, 1, 1, &node, 1});
+    buffer_done(&none);
+    buffer_done(&plain);
+    struct engine_model *model = load(engine, own_file("type.onnx"));
+    float values[4] = {1, 2, 3, 4};
+    struct tensor input = make_tensor(DATATYPE_FP32, values, 2, (int64_t[]){2, 2});
+    struct engine_result *result = run(model, &input, 1);
+    assert_int_equal(result->outputs[0].rank, 2);
+    assert_int_equal(result->outputs[0].count, 4);
+    engine_result_unref(&result);
+    engine->ops->unload(&model);
+}
+
 static void test_more_dimensions_than_the_limit_are_refused(void **state) {
     (void)state;
     int64_t shape[TENSOR_RANK_MAX + 1];
@@ -583,6 +608,7 @@ int main(void) {
         cmocka_unit_test(test_what_cannot_be_loaded_is_refused_with_the_reason),
         cmocka_unit_test(test_a_folder_is_no_model),
         cmocka_unit_test(test_types_outside_the_protocol_are_refused_by_name),
+        cmocka_unit_test(test_an_input_without_a_shape_is_refused_and_an_output_is_not),
         cmocka_unit_test(test_more_dimensions_than_the_limit_are_refused),
         cmocka_unit_test(test_more_tensors_than_the_limit_are_refused),
         cmocka_unit_test(test_as_many_tensors_as_the_limit_all_have_their_bit),
