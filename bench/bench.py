@@ -16,7 +16,7 @@ import trials
 from machine import ROOT, BenchError
 
 # Rounds, seconds of each wrk run (whole ones), seconds of each loop of bare runs.
-FULL, QUICK = (5, 6, 1.5), (3, 3, 0.5)
+FULL, QUICK = (7, 6, 1.5), (3, 3, 0.5)
 
 
 def arguments():
@@ -130,6 +130,8 @@ def main():
     for program in (options.inferd, options.bare_run):
         if not program.is_file():
             raise BenchError(f"{program} is missing: make bench builds it")
+    for name in ("nginx", "wrk"):
+        machine.tool(name)
     options.inferd, options.bare_run = options.inferd.resolve(), options.bare_run.resolve()
     *options.cores, options.two_cores = machine.cores()
     if not options.two_cores:

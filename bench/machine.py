@@ -64,7 +64,7 @@ def describe():
 
 def versions(inferd):
     return {
-        "inferd": first_match(r"^(?:inferd )?(.+)$", output_of(str(inferd), "--version")),
+        "inferd": first_match(r"^(?:inferd )?([^,\n]+)", output_of(str(inferd), "--version")),
         "nginx": first_match(r"nginx/(\S+)", output_of(tool("nginx"), "-v")),
         "wrk": first_match(r"^wrk (\S+(?: \S*\d\S*)?)", output_of(tool("wrk"), "-v")),
         "python": platform.python_version(),

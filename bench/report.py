@@ -130,8 +130,8 @@ brackets. CPU time is user plus system time of all threads of all processes of t
 request of a connection when the answer of the one before has come.
 
 - inferd has its defaults: metrics on, an access log line for each request, written to a file. Every
-  request is the row of `{request}` as JSON; before the load, its answer was compared with bare
-  `Run`'s.
+  request is the row of `{request}` as JSON; before and after
+  the load, its answer was compared with bare `Run`'s.
 - nginx has one worker, keep-alive without a limit of requests, an access log in its default format
   to a file, and answers the same POST with the same {answer_bytes} bytes from its configuration
   (`return 200`: a static file refuses POST; the request's body is read and thrown away).

@@ -97,8 +97,9 @@ class Server:
         until = time.monotonic() + PATIENCE_S
         while not ready():
             if self.process.poll() is not None or time.monotonic() > until:
-                said = self.errors.read_text(errors="replace").strip().splitlines()
                 self.stop(signal.SIGKILL)
+                said = [line for file in (self.log, self.errors)
+                        for line in file.read_text(errors="replace").splitlines() if line.strip()]
                 raise BenchError(f"{self.name} did not start: {said[-1] if said else 'no reason'}")
             time.sleep(0.001)
 
