@@ -25,6 +25,8 @@ help: ## List the targets
 .PHONY: run
 run: build ## Install what is missing, build, and serve the demonstration model
 	@echo "make: starting build/release/inferd $(RUN_COMMAND) $(RUN_ARGS)"
+	@echo "make: a prediction, from another terminal in this folder:"
+	@echo "curl -s http://127.0.0.1:8080/v2/models/breast-cancer/infer -d @models/breast-cancer/request.json"
 	@exec build/release/inferd $(RUN_COMMAND) $(RUN_ARGS)
 
 .PHONY: build
