@@ -7,6 +7,8 @@
  * Pure; thread: any. Owns the parser; nodes belong to the arena. */
 #include "config/yaml_tree.h"
 
+#include "base/check.h"
+
 #include <yaml.h>
 
 struct anchor {
@@ -52,6 +54,7 @@ static void place(struct builder *builder, const struct yaml_node *node) {
         return;
     }
     struct open_node *parent = &builder->open[builder->depth - 1];
+    CHECK(parent->node);
     if (parent->node->kind == YAML_MAP && !parent->key) {
         parent->key = node;
         return;

@@ -71,7 +71,7 @@ static uint32_t count_affinity(void) {
 }
 
 void machine_read_cores(const char *root, struct machine_cores *ret) {
-    struct cgroup group, limiting;
+    struct cgroup group, limiting = {.v2 = false};
     bool found = cgroup_find(root, "cpu", &group);
     double quota = found ? find_quota(&group, &limiting) : 0;
     uint32_t affinity = count_affinity();

@@ -4,17 +4,18 @@
 
 enum { VERSION_AT = 0, TRACE_AT = 3, PARENT_AT = 36, FLAGS_AT = 53, TRACEPARENT_LENGTH = 55 };
 
-static int hex_digit(char c) {
+/* 16 for what is none. */
+static unsigned hex_digit(char c) {
     if (c >= '0' && c <= '9')
-        return c - '0';
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+        return (unsigned)(c - '0');
+    return c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10 : 16;
 }
 
 /* Are the `n` characters lower-case hexadecimal? *ret_zero: all of them '0'. */
 static bool all_hex(const char *p, size_t n, bool *ret_zero) {
     bool zero = true;
     for (size_t i = 0; i < n; i++) {
-        if (hex_digit(p[i]) < 0)
+        if (hex_digit(p[i]) == 16)
             return false;
         zero = zero && p[i] == '0';
     }

@@ -63,8 +63,22 @@ static enum err read_all(char *const *argv, char *const *environment, struct ser
     return e;
 }
 
-#define ARGS(...) ((char *[]){__VA_ARGS__, NULL})
-#define NO_ARGS ((char *[]){NULL})
+/* Literals as main() gets them: not const, though nobody writes to them. Valid until the third
+ * call. */
+static char *const *make_args(const char *const *literals) {
+    static char *made[3][16];
+    static size_t turn;
+    char **args = made[turn++ % 3];
+    size_t n = 0;
+    while (literals[n])
+        n++;
+    assert_in_range(n, 0, 15);
+    memcpy(args, literals, (n + 1) * sizeof *args);
+    return args;
+}
+
+#define ARGS(...) make_args((const char *const[]){__VA_ARGS__, NULL})
+#define NO_ARGS make_args((const char *const[]){NULL})
 
 static void assert_refused(char *const *argv, char *const *environment, const char *expected) {
     struct server_config config;
@@ -372,8 +386,7 @@ static void test_variables_of_kubernetes_services_are_not_options(void **state) 
                                       "INFERD_SERVICE_PORT=x"};
     for (size_t i = 0; i < 6; i++) {
         struct buffer problems;
-        assert_int_equal(read_all(NO_ARGS, ARGS((char *)(uintptr_t)bad[i]), &config, &problems),
-                         ERR_INVALID);
+        assert_int_equal(read_all(NO_ARGS, ARGS(bad[i]), &config, &problems), ERR_INVALID);
         buffer_done(&problems);
     }
 }

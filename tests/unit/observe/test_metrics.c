@@ -1,4 +1,4 @@
-#include "observe/metrics.h"
+#include "observe/metrics_cells.h"
 
 #include "base/error.h"
 
@@ -54,6 +54,22 @@ static void test_histograms_count_and_sum(void **state) {
     assert_int_equal(metric_read(group, METRIC_BATCH_ROWS, 0), 1);
     assert_int_equal(metric_read_sum(group, METRIC_BATCH_ROWS), 300);
     assert_int_equal(metric_read(group, METRIC_COMPUTE_SECONDS, 0), 0);
+    metric_group_free(&group);
+}
+
+static void test_every_bound_belongs_to_its_bucket(void **state) {
+    struct metric_group *group = version_group(*state);
+    const struct metric_bounds *bounds = metric_bounds_of(METRIC_KIND_HISTOGRAM_SECONDS);
+    for (uint32_t i = 0; i < bounds->count; i++) {
+        uint64_t next = metric_cell_sum(group, METRIC_QUEUE_SECONDS, i + 1);
+        uint64_t before = metric_cell_sum(group, METRIC_QUEUE_SECONDS, i);
+        metric_observe(group, 0, METRIC_QUEUE_SECONDS, bounds->bounds[i].at_most);
+        metric_observe(group, 1, METRIC_QUEUE_SECONDS, bounds->bounds[i].at_most + 1);
+        assert_int_equal(metric_cell_sum(group, METRIC_QUEUE_SECONDS, i), before + 1);
+        assert_int_equal(metric_cell_sum(group, METRIC_QUEUE_SECONDS, i + 1), next + 1);
+    }
+    metric_observe(group, 0, METRIC_QUEUE_SECONDS, UINT64_MAX / 2);
+    assert_int_equal(metric_cell_sum(group, METRIC_QUEUE_SECONDS, bounds->count), 2);
     metric_group_free(&group);
 }
 
@@ -204,6 +220,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         WITH_METRICS(test_counters_sum_over_shards),
         WITH_METRICS(test_histograms_count_and_sum),
+        WITH_METRICS(test_every_bound_belongs_to_its_bucket),
         WITH_METRICS(test_gauges_keep_the_last_value),
         WITH_METRICS(test_foreign_counters_are_set),
         WITH_METRICS(test_same_labels_are_the_same_group_until_the_last_free),
