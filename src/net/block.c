@@ -12,6 +12,10 @@
 
 enum { KEEP_BYTES_MAX = NET_KEEPS_MEMORY ? BLOCK_POOL_BYTES_MAX : 0 };
 
+struct block_spare {
+    struct block_spare *next;
+};
+
 static size_t class_bytes(size_t class) {
     return (size_t)BLOCK_BYTES_MIN << class;
 }
@@ -30,13 +34,13 @@ void block_pool_init(struct block_pool *pool) {
 }
 
 static void *pool_take(struct block_pool *pool, size_t class) {
-    void *p = pool->spare[class];
-    if (!p) {
+    struct block_spare *spare = pool->spare[class];
+    if (!spare) {
         return malloc(class_bytes(class));
     }
-    memcpy(&pool->spare[class], p, sizeof p);
+    pool->spare[class] = spare->next;
     pool->bytes -= class_bytes(class);
-    return p;
+    return spare;
 }
 
 void block_pool_done(struct block_pool *pool) {
@@ -55,8 +59,9 @@ void block_give(struct block_pool *pool, struct block *block) {
     size_t class = class_of(block->capacity);
     if (class < BLOCK_CLASSES && class_bytes(class) == block->capacity &&
         pool->bytes + block->capacity <= KEEP_BYTES_MAX) {
-        memcpy(block->data, &pool->spare[class], sizeof(void *));
-        pool->spare[class] = block->data;
+        struct block_spare *spare = (struct block_spare *)(void *)block->data;
+        spare->next = pool->spare[class];
+        pool->spare[class] = spare;
         pool->bytes += block->capacity;
     } else {
         free(block->data);

@@ -32,9 +32,11 @@ enum {
     BLOCK_POOL_BYTES_MAX = 4 << 20,
 };
 
+struct block_spare; /* a block in the pool: its first bytes are the link */
+
 struct block_pool {
-    void *spare[BLOCK_CLASSES]; /* singly linked through their first bytes */
-    size_t bytes;               /* of all spare blocks */
+    struct block_spare *spare[BLOCK_CLASSES];
+    size_t bytes; /* of all spare blocks */
 };
 
 void block_pool_init(struct block_pool *pool);

@@ -37,8 +37,10 @@ static const unsigned next_states[] = {
                         TO(LINGER) | TO(CLOSED),
     [CONNECTION_BODY] = TO(BODY) | TO(HANDLER) | TO(WRITE) | TO(IDLE) | TO(QUIET) | TO(SKIP) |
                         TO(LINGER) | TO(CLOSED),
-    [CONNECTION_HANDLER] = TO(WRITE) | TO(IDLE) | TO(QUIET) | TO(LINGER) | TO(CLOSED),
-    [CONNECTION_WRITE] = TO(WRITE) | TO(IDLE) | TO(QUIET) | TO(SKIP) | TO(LINGER) | TO(CLOSED),
+    [CONNECTION_HANDLER] = TO(HELD) | TO(WRITE) | TO(IDLE) | TO(QUIET) | TO(LINGER) | TO(CLOSED),
+    [CONNECTION_HELD] = TO(IDLE) | TO(QUIET) | TO(LINGER) | TO(CLOSED),
+    [CONNECTION_WRITE] =
+        TO(HELD) | TO(WRITE) | TO(IDLE) | TO(QUIET) | TO(SKIP) | TO(LINGER) | TO(CLOSED),
     [CONNECTION_SKIP] = TO(SKIP) | TO(IDLE) | TO(QUIET) | TO(LINGER) | TO(CLOSED),
     [CONNECTION_LINGER] = TO(CLOSED),
     [CONNECTION_CLOSED] = 0,
@@ -188,7 +190,7 @@ void connection_close(struct connection *connection) {
 void connection_abandon(struct connection *connection) {
     connection_close(connection);
     struct exchange *exchange = connection->exchange;
-    if (exchange && !exchange->responded) {
+    if (exchange && (!exchange->responded || exchange->ended)) {
         exchange_drop(exchange);
         connection_free_if_done(connection);
     }
@@ -242,8 +244,11 @@ void connection_exchange_over(struct connection *connection) {
     connection_set_state(connection, connection->skip_bytes           ? CONNECTION_SKIP
                                      : connection->listener->draining ? CONNECTION_QUIET
                                                                       : CONNECTION_IDLE);
-    transport_start_reading(connection);
-    if (connection->in.used > 0 && !connection->running) {
+    if (connection->running) {
+        return;
+    }
+    transport_adjust_reading(connection);
+    if (connection->in.used > 0) {
         loop_ready_add(connection->loop, &connection->ready);
     }
 }
@@ -290,6 +295,7 @@ void connection_timed_out(struct connection *connection) {
         break;
     case CONNECTION_LINGER:
     case CONNECTION_HANDLER:
+    case CONNECTION_HELD:
     case CONNECTION_CLOSED:
         connection_close(connection);
         break;

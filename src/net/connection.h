@@ -19,6 +19,7 @@ struct connection;
     STATE(HEAD, HEADER)                                                                            \
     STATE(BODY, BODY)                                                                              \
     STATE(HANDLER, NONE)                                                                           \
+    STATE(HELD, NONE)                                                                              \
     STATE(WRITE, WRITE)                                                                            \
     STATE(SKIP, BODY)                                                                              \
     STATE(LINGER, LINGER)                                                                          \
@@ -109,6 +110,8 @@ void connection_free_if_done(struct connection *connection);
 /* transport.c */
 void transport_start_reading(struct connection *connection);
 void transport_stop_reading(struct connection *connection);
+/* Reads, unless enough is there already that comes after the request being answered. */
+void transport_adjust_reading(struct connection *connection);
 enum transport_status { TRANSPORT_SENT, TRANSPORT_PENDING, TRANSPORT_FAILED };
 /* Sends all, or what the socket takes now; the rest follows, then exchange_sent is called. The
  * first buffer is copied when it does not fit (response heads are built in shared memory); the

@@ -74,10 +74,10 @@ void exchange_end(struct exchange *exchange, bool complete) {
     struct connection *connection = exchange->connection;
     const struct listener_options *options = &connection->listener->options;
     exchange->sent.complete = complete;
-    if (exchange->held) {
+    if (exchange->held && !connection->listener->freed) {
         exchange->ended = true;
         if (connection->state != CONNECTION_CLOSED) {
-            connection_set_state(connection, CONNECTION_HANDLER);
+            connection_set_state(connection, CONNECTION_HELD);
         }
         return;
     }
@@ -91,7 +91,7 @@ void exchange_end(struct exchange *exchange, bool complete) {
 void http_exchange_hold(struct http_exchange *http) {
     struct exchange *exchange = CONTAINER_OF(http, struct exchange, http);
     loop_check_thread(http->loop);
-    CHECK(exchange->delivered && !exchange->held);
+    CHECK(exchange->delivered && !exchange->held && !exchange->responded);
     exchange->held = true;
 }
 

@@ -40,13 +40,14 @@ struct http_request {
     struct str query; /* without '?'; may be empty */
     const struct http_header *headers;
     size_t header_count;
-    char *body; /* writable, with 16 spare bytes after body_length that the handler may overwrite;
-                   survives until finished() */
+    /* Writable, with 16 spare bytes after body_length that the handler may overwrite; there until
+     * finished(). */
+    char *body;
     size_t body_length;
 };
 
-struct str http_header_find(const struct http_request *request,
-                            struct str name); /* p == NULL: absent */
+/* The first one of that name; p == NULL: absent. */
+struct str http_header_find(const struct http_request *request, struct str name);
 
 struct http_exchange {
     struct http_request request;
@@ -63,25 +64,25 @@ enum { HTTP_RESPONSE_HEADERS_MAX = 24, HTTP_RESPONSE_PARTS_MAX = 66 };
 
 struct http_response {
     int status;
-    const struct http_header
-        *headers; /* besides Content-Length, Date is not sent, Connection: net's */
+    /* Besides Content-Length and Connection, which are net's. Date is not sent. */
+    const struct http_header *headers;
     size_t header_count;
-    const struct str
-        *parts; /* the body, in pieces; must live until finished(). HEAD: lengths only */
+    /* The body, in pieces; must live until finished(). To HEAD only the lengths count. */
+    const struct str *parts;
     size_t part_count;
     bool close; /* close the connection after this response */
 };
 
 /* Headers and parts arrays are read during the call; the bytes that parts point to live until
- * finished(). */
+ * finished(), which may be called before this returns: touch nothing of the exchange after it. */
 void http_respond(struct http_exchange *exchange, const struct http_response *response);
 
-/* Keeps the exchange (its arena, body and views) past the response: finished() waits for
- * http_exchange_release, and so does the connection's next request. For a response that goes out
- * while a model run still reads the inputs. */
+/* Before http_respond: keeps the exchange (its arena, body and views) past the response. finished()
+ * waits for http_exchange_release, and so does the connection's next request. For a response that
+ * goes out while a model run still reads the inputs. */
 void http_exchange_hold(struct http_exchange *exchange);
-void http_exchange_release(
-    struct http_exchange *exchange); /* may call finished() before it returns */
+/* May call finished() before it returns. */
+void http_exchange_release(struct http_exchange *exchange);
 
 struct http_sent {
     int status;
@@ -89,14 +90,16 @@ struct http_sent {
     bool complete;      /* false: the peer went away first */
 };
 
-struct http_refusal { /* net answered (or dropped) by itself: not HTTP, too large, too slow, too
-                         many */
+/* net answered (or dropped) by itself: not HTTP, too large, too slow, too many, TLS ("TLS...").
+ * Views are good during the call. A client that goes away inside a request is none. */
+struct http_refusal {
     enum err err;
     const char *text;
     struct str method, path; /* what was understood; may be empty */
     bool answered;
 };
 
+/* request() is never called from inside another callback or http_respond. */
 struct http_handler {
     void (*request)(void *context, struct http_exchange *exchange);
     void (*cancelled)(void *context, struct http_exchange *exchange);

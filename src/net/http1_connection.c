@@ -215,6 +215,7 @@ static bool step(struct connection *connection) {
     case CONNECTION_SKIP:
         return skip(connection);
     case CONNECTION_HANDLER:
+    case CONNECTION_HELD:
     case CONNECTION_WRITE:
     case CONNECTION_LINGER:
     case CONNECTION_CLOSED:
@@ -235,4 +236,5 @@ void http1_connection_run(struct connection *connection) {
         block_give(&connection->loop->blocks, &connection->in);
         connection->in_since_ns = 0;
     }
+    transport_adjust_reading(connection);
 }

@@ -23,7 +23,7 @@ enum {
     ACCEPTS_AT_END = 65536,
     STOP_NS = 50 * NS_PER_MS,
     QUIET_NS =
-        500 * NS_PER_MS, /* drain: an idle connection may have a request on its way for so long */
+        500 * NS_PER_MS, /* drain: so long may a request to an idle connection be on its way */
 };
 static const uint64_t linger_ns = 2 * (uint64_t)NS_PER_S;
 

@@ -7,20 +7,22 @@
 
 struct tls;
 
+/* What happens beyond a limit stands beside it. A timeout of 0 is off. */
 struct http_limits {
     uint64_t body_bytes_max;   /* 413 */
-    uint32_t header_bytes_max; /* request line and headers together: 431, or 414 when the target
-                                  alone is over */
-    uint32_t header_count_max; /* 431 */
+    uint32_t header_bytes_max; /* request line and headers: 431, or 414 if in the target already */
+    uint32_t header_count_max; /* 431; also of a chunked body's trailers */
     uint32_t target_bytes_max; /* 414 */
-    uint32_t connections_max;  /* of one listener: beyond, 503 and close */
-    uint64_t
-        header_timeout_ns;    /* first byte (or accept, TLS handshake too) to end of headers: 408 */
+    uint32_t connections_max;  /* of this listener: 503, Retry-After and close */
+
+    /* From a request's first byte (a connection's first request: from accept, TLS handshake too)
+     * to the end of its headers: 408. Without any byte: closed silently. */
+    uint64_t header_timeout_ns;
     uint64_t body_timeout_ns; /* between two arrivals of body bytes: 408 */
-    uint64_t body_bytes_per_s_min; /* slow bodies: whole body must arrive in body_timeout + length /
-                                      this; 0: off */
-    uint64_t idle_timeout_ns;      /* keep-alive without a request: closed silently */
-    uint64_t write_timeout_ns;     /* a response that makes no progress: dropped */
+    /* The whole body must arrive in body_timeout + length / this: 408. 0: off. */
+    uint64_t body_bytes_per_s_min;
+    uint64_t idle_timeout_ns;  /* keep-alive without a request: closed silently */
+    uint64_t write_timeout_ns; /* a response that makes no progress: dropped */
 };
 
 struct listener_options {
@@ -28,7 +30,7 @@ struct listener_options {
     const char *host; /* numeric or name; "::" listens on both families */
     uint16_t port;    /* 0: any, see listener_port */
     bool reuse_port;  /* several loops share the port */
-    int backlog;
+    int backlog;      /* 0: the system's largest */
     struct http_limits limits;
     struct tls *tls; /* NULL: plain. Counted by the listener */
     const struct http_handler *handler;
@@ -42,12 +44,14 @@ enum err listener_open(struct loop *loop, const struct listener_options *options
                        struct listener **ret, struct err_text *text) MUST_CHECK;
 uint16_t listener_port(const struct listener *listener);
 const char *listener_name(const struct listener *listener);
-uint32_t listener_connections(const struct listener *listener); /* Thread: any (relaxed) */
-uint32_t
-listener_active(const struct listener *listener); /* exchanges in flight; Thread: any (relaxed) */
+/* Open connections, without those being refused. Thread: any (relaxed). */
+uint32_t listener_connections(const struct listener *listener);
+/* Exchanges in flight. Thread: any (relaxed). */
+uint32_t listener_active(const struct listener *listener);
 
-/* Thread: loop. From now on every response says Connection: close and idle connections are closed
- * at once; accepting goes on. */
+/* Thread: loop. From now on every response says Connection: close. Connections idle for more than
+ * half a second are closed at once, others when they have been silent for so long: the next request
+ * may be on its way, and is still served. Accepting goes on. */
 void listener_drain(struct listener *listener);
 /* Thread: loop. Stops accepting: new SYNs are dropped by a socket filter, what was already
  * connected is accepted, then the socket closes; connections that are accepted finish their
@@ -55,7 +59,8 @@ void listener_drain(struct listener *listener);
 void listener_stop_accepting(struct listener *listener);
 /* Has listener_stop_accepting ended: the socket is closed. Thread: any. */
 bool listener_closed(const struct listener *listener);
-/* Thread: loop. Drops every connection. */
+/* Thread: loop. Drops every connection; requests with the handler are cancelled. */
 void listener_close_connections(struct listener *listener);
-/* Frees a listener; its loop is not running any more. NULL is accepted. */
+/* Frees a listener; its loop is not running any more, and loop_free comes after. Requests that the
+ * handler has not answered are dropped without finished(). NULL is accepted. */
 void listener_free(struct listener **listener);

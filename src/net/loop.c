@@ -50,12 +50,10 @@ static void on_idle(uv_idle_t *idle) {
 
 /* Runs what is ready now, not what becomes ready meanwhile. */
 static void run_ready(struct loop *loop) {
-    struct list now;
-    list_init(&now);
     for (struct list_node *node; (node = list_take_first(&loop->ready));) {
-        list_add_last(&now, node);
+        list_add_last(&loop->ready_now, node);
     }
-    for (struct list_node *node; (node = list_take_first(&now));) {
+    for (struct list_node *node; (node = list_take_first(&loop->ready_now));) {
         struct loop_ready *ready = CONTAINER_OF(node, struct loop_ready, node);
         ready->run(ready);
     }
@@ -132,6 +130,7 @@ struct loop *loop_new(const struct loop_options *options) {
     loop_timers_init(loop);
     mailbox_init(&loop->mailbox, wake_loop, loop);
     list_init(&loop->ready);
+    list_init(&loop->ready_now);
     list_init(&loop->exchanges);
     block_pool_init(&loop->blocks);
     buffer_init(&loop->head, LOOP_HEAD_BYTES_MAX);

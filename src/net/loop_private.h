@@ -52,6 +52,7 @@ struct loop {
     uv_thread_t thread;
     struct loop_now *now; /* a cache that a const loop may fill */
     struct list ready;
+    struct list ready_now; /* those that run in this round */
 
     struct block_pool blocks;
     struct list exchanges; /* spare ones */

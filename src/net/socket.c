@@ -94,7 +94,7 @@ enum err socket_listen(const struct listener_options *options, bool probe, int *
 }
 
 uint16_t socket_port(int fd) {
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = {0};
     socklen_t n = sizeof address;
     if (getsockname(fd, (struct sockaddr *)&address, &n) != 0) {
         return 0;

@@ -32,6 +32,12 @@ static uv_stream_t *stream_of(struct connection *connection) {
     return (uv_stream_t *)&connection->tcp;
 }
 
+/* What is read now belongs to a later request. */
+static bool waits(const struct connection *connection) {
+    return connection->state == CONNECTION_HANDLER || connection->state == CONNECTION_HELD ||
+           connection->state == CONNECTION_WRITE;
+}
+
 /* Makes room behind the input; sets where and how much. False: no memory. What a Content-Length
  * claims is believed only as bytes arrive: the block doubles. */
 static bool input_room(struct connection *connection, char **ret_at, size_t *ret_room) {
@@ -40,8 +46,7 @@ static bool input_room(struct connection *connection, char **ret_at, size_t *ret
     size_t room = capacity > in->used + CONNECTION_SPARE_BYTES
                       ? capacity - in->used - CONNECTION_SPARE_BYTES
                       : 0;
-    bool waits = connection->state == CONNECTION_HANDLER || connection->state == CONNECTION_WRITE;
-    if (capacity == 0 || room == 0 || (room < capacity / 4 && !waits)) {
+    if (capacity == 0 || room == 0 || (room < capacity / 4 && !waits(connection))) {
         size_t wish = MAX(capacity * 2, (size_t)BLOCK_BYTES_MIN);
         size_t whole = connection->exchange ? http1_message_bytes(&connection->exchange->codec) : 0;
         if (whole && !connection->exchange->delivered) {
@@ -80,10 +85,6 @@ static void input_added(struct connection *connection, size_t n) {
     }
     connection->in.used += n;
     http1_connection_run(connection);
-    bool waits = connection->state == CONNECTION_HANDLER || connection->state == CONNECTION_WRITE;
-    if (waits && connection->in.used >= CONNECTION_AHEAD_BYTES_MAX - CONNECTION_SPARE_BYTES) {
-        transport_stop_reading(connection);
-    }
 }
 
 static void no_memory(struct connection *connection) {
@@ -173,6 +174,15 @@ void transport_stop_reading(struct connection *connection) {
     }
 }
 
+void transport_adjust_reading(struct connection *connection) {
+    if (waits(connection) &&
+        connection->in.used >= CONNECTION_AHEAD_BYTES_MAX - CONNECTION_SPARE_BYTES) {
+        transport_stop_reading(connection);
+    } else {
+        transport_start_reading(connection);
+    }
+}
+
 /* Takes `n` bytes off the front. */
 static void advance(uv_buf_t **buffers, size_t *count, size_t n) {
     while (*count > 0 && n >= (*buffers)->len) {
@@ -192,7 +202,7 @@ static void write_over(struct connection *connection, int status) {
     if (status < 0) {
         connection_close(connection);
     }
-    if (exchange && exchange->responded) {
+    if (exchange && exchange->responded && !exchange->ended) {
         exchange_sent(exchange, status == 0);
     }
 }

@@ -82,6 +82,10 @@ static void on_late(struct loop_timer *timer) {
     answer(CONTAINER_OF(timer, struct note, timer));
 }
 
+static void on_unheld(struct loop_timer *timer) {
+    http_exchange_release(CONTAINER_OF(timer, struct note, timer)->exchange);
+}
+
 static void on_request(void *context, struct http_exchange *exchange) {
     struct server *server = context;
     CHECK(!server->in_callback);
@@ -104,6 +108,11 @@ static void on_request(void *context, struct http_exchange *exchange) {
     } else if (str_eq_c(path, "/late") && str_to_u64(exchange->request.query, &ms)) {
         loop_timer_start(server->loop, &note->timer, loop_now_ns(server->loop) + ms * TEST_MS,
                          on_late);
+    } else if (str_eq_c(path, "/held") && str_to_u64(exchange->request.query, &ms)) {
+        http_exchange_hold(exchange);
+        loop_timer_start(server->loop, &note->timer, loop_now_ns(server->loop) + ms * TEST_MS,
+                         on_unheld);
+        answer(note);
     } else {
         answer(note);
     }

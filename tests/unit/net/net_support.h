@@ -17,7 +17,8 @@
 
 /* How a path is answered: /now from request(), /turn at the turn's end, /message from a message to
  * the loop, /hold when server_release is called, /big?N with N bytes, /close with close, /late?N
- * after N milliseconds. Bodies are "METHOD PATH QUERY BODY". */
+ * after N milliseconds, /held?N at once but kept for N milliseconds. Bodies are "METHOD PATH QUERY
+ * BODY". */
 struct server;
 
 struct server_counts {

@@ -260,8 +260,9 @@ static void test_a_client_that_goes_on_sending_still_reads_the_refusal(void **st
     struct server *server = server_new(NULL, NULL);
     struct client client = client_new(server_port(server));
     char *text = long_text(POST("/now", "9000000", ""), 9000000, "");
-    client_send(&client, text);
+    assert_true(client_try_send_n(&client, text, strlen(text)));
     assert_starts(client_response(&client, false), "HTTP/1.1 413 ");
+    assert_true(client_sees_end(&client, 3000));
     mem_free(&text);
     client_done(&client);
     server_free(server);
@@ -290,8 +291,9 @@ static void test_times_out_slow_requests(void **state) {
     struct client client = client_new(server_port(server));
     client_send(&client, GET("/now"));
     client_response(&client, false);
+    client_send(&client, "\r\n"); /* an empty line is not one */
     test_sleep_ms(200);
-    client_send(&client, "\r\nGET /now HTTP/1.1\r\n");
+    client_send(&client, "GET /now HTTP/1.1\r\n");
     test_sleep_ms(50);
     client_send(&client, "Host: h\r\n\r\n");
     assert_starts(client_response(&client, false), "HTTP/1.1 200 ");
@@ -311,6 +313,7 @@ static void test_refuses_a_body_that_trickles(void **state) {
         client_send(&client, "a");
         test_sleep_ms(30);
     }
+    assert_int_equal(server_counts(server).refused, 1);
     assert_starts(client_response(&client, false), "HTTP/1.1 408 ");
     client_done(&client);
     server_free(server);
@@ -368,6 +371,33 @@ static void test_cancels_when_the_client_goes_away(void **state) {
     server_free(server);
 }
 
+static void test_a_held_request_outlives_its_answer(void **state) {
+    (void)state;
+    struct server *server = server_new(NULL, NULL);
+    struct client client = client_new(server_port(server));
+    client_send(&client, POST("/held?100", "3", "abc") GET("/now"));
+    assert_contains(client_response(&client, false), "POST /held 100 abc");
+    assert_int_equal(server_counts(server).finished, 0);
+    assert_true(client_sees_nothing(&client, 50));
+    assert_contains(client_response(&client, false), "GET /now");
+    SERVER_WAIT(server, complete, 2);
+
+    client_send(&client, GET("/held?150")); /* gone while it is held */
+    client_response(&client, false);
+    client_done(&client);
+    test_sleep_ms(50);
+    assert_int_equal(server_counts(server).finished, 2);
+    SERVER_WAIT(server, complete, 3);
+    assert_int_equal(server_counts(server).cancelled, 0);
+
+    struct client last = client_new(server_port(server));
+    client_send(&last, "GET /held?1 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    client_response(&last, false);
+    assert_true(client_sees_end(&last, 1000));
+    client_done(&last);
+    server_free(server);
+}
+
 static void test_a_body_cut_short_is_dropped_without_a_word(void **state) {
     (void)state;
     struct server *server = server_new(NULL, NULL);
@@ -380,7 +410,7 @@ static void test_a_body_cut_short_is_dropped_without_a_word(void **state) {
     server_free(server);
 }
 
-static void test_stops_reading_what_is_sent_too_far_ahead(void **state) {
+static void test_reads_on_after_what_was_sent_far_ahead(void **state) {
     (void)state;
     struct server *server = server_new(NULL, NULL);
     struct client client = client_new(server_port(server));
@@ -395,6 +425,31 @@ static void test_stops_reading_what_is_sent_too_far_ahead(void **state) {
     assert_contains(client_response(&client, false), "Content-Length: 1000011\r\n");
     assert_contains(client_response(&client, false), "GET /now");
     client_done(&client);
+    server_free(server);
+}
+
+static void test_a_client_far_ahead_has_to_wait(void **state) {
+    (void)state;
+    enum { MEGABYTE = 1 << 20, FAR = 100 };
+    struct server *server = server_new(NULL, NULL);
+    struct client client = client_new(server_port(server));
+    client_send(&client, GET("/hold"));
+    SERVER_WAIT(server, requests, 1);
+    char *text = mem_new(MEGABYTE);
+    size_t sent = 0;
+    for (int quiet = 0; quiet < 40 && sent < (size_t)FAR * MEGABYTE;) {
+        ssize_t n = send(client.fd, text, MEGABYTE, MSG_DONTWAIT | MSG_NOSIGNAL);
+        sent += n > 0 ? (size_t)n : 0;
+        quiet = n > 0 ? 0 : quiet + 1;
+        if (n <= 0) {
+            test_sleep_ms(10);
+        }
+    }
+    mem_free(&text);
+    assert_true(sent < (size_t)FAR * MEGABYTE); /* the kernel's buffers are full, not ours */
+    client_done(&client);
+    server_release(server);
+    SERVER_WAIT(server, finished, 1);
     server_free(server);
 }
 
@@ -416,8 +471,10 @@ int main(void) {
         cmocka_unit_test(test_closes_idle_connections_silently),
         cmocka_unit_test(test_drops_answers_that_nobody_reads),
         cmocka_unit_test(test_cancels_when_the_client_goes_away),
+        cmocka_unit_test(test_a_held_request_outlives_its_answer),
         cmocka_unit_test(test_a_body_cut_short_is_dropped_without_a_word),
-        cmocka_unit_test(test_stops_reading_what_is_sent_too_far_ahead),
+        cmocka_unit_test(test_reads_on_after_what_was_sent_far_ahead),
+        cmocka_unit_test(test_a_client_far_ahead_has_to_wait),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

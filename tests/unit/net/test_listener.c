@@ -220,6 +220,40 @@ static void test_a_drain_closes_idle_connections_and_serves_the_others(void **st
     server_free(server);
 }
 
+static void drain_late(struct listener *listener) {
+    test_sleep_ms(100);
+    listener_drain(listener);
+}
+
+struct late_sender {
+    struct client *client;
+    int ms;
+};
+
+static void *send_late(void *context) {
+    struct late_sender *sender = context;
+    test_sleep_ms(sender->ms);
+    client_send(sender->client, GET("/now"));
+    return NULL;
+}
+
+static void test_a_drain_serves_a_request_that_crossed_it(void **state) {
+    (void)state;
+    struct server *server = server_new(NULL, NULL);
+    struct client client = client_new(server_port(server));
+    client_send(&client, GET("/now"));
+    client_response(&client, false);
+    test_sleep_ms(600);
+    pthread_t thread;
+    struct late_sender sender = {&client, 50};
+    assert_int_equal(pthread_create(&thread, NULL, send_late, &sender), 0);
+    server_call(server, drain_late); /* the loop does not read while the request arrives */
+    pthread_join(thread, NULL);
+    assert_contains(client_response(&client, false), "Connection: close\r\n");
+    client_done(&client);
+    server_free(server);
+}
+
 static void test_a_drain_ends_connections_that_stay_silent(void **state) {
     (void)state;
     struct server *server = server_new(NULL, NULL);
@@ -323,6 +357,7 @@ int main(void) {
         cmocka_unit_test(test_refuses_connections_beyond_the_limit),
         cmocka_unit_test(test_does_not_spin_without_descriptors),
         cmocka_unit_test(test_a_drain_closes_idle_connections_and_serves_the_others),
+        cmocka_unit_test(test_a_drain_serves_a_request_that_crossed_it),
         cmocka_unit_test(test_a_drain_ends_connections_that_stay_silent),
         cmocka_unit_test(test_ends_under_load_without_losing_a_request),
         cmocka_unit_test(test_frees_what_is_still_open),

@@ -14,6 +14,8 @@ struct context {
     unsigned received;
     unsigned turns;
     unsigned received_at_turn; /* as turn_end saw it */
+    bool sent;
+    bool missed; /* a turn ended without what was sent in it */
 };
 
 struct note {
@@ -34,6 +36,7 @@ static void on_turn_end(void *context_at) {
     struct context *context = context_at;
     context->turns++;
     context->received_at_turn = context->received;
+    context->missed = context->missed || (context->sent && context->received == 0);
 }
 
 static void send_note(struct note *note, struct context *context) {
@@ -61,6 +64,29 @@ static void test_receives_messages_before_the_turn_ends(void **state) {
     assert_int_equal(context.received_at_turn, 3);
     loop_free(&loop);
     assert_null(loop);
+}
+
+struct sender {
+    struct loop_timer timer;
+    struct note note;
+    struct context context;
+};
+
+static void on_send(struct loop_timer *timer) {
+    struct sender *sender = CONTAINER_OF(timer, struct sender, timer);
+    sender->context.sent = true;
+    send_note(&sender->note, &sender->context);
+}
+
+static void test_receives_what_a_callback_of_the_turn_sends(void **state) {
+    (void)state;
+    struct sender sender = {.note.stop = true};
+    struct loop *loop = context_loop(&sender.context);
+    loop_timer_start(loop, &sender.timer, 1, on_send);
+    loop_run(loop);
+    assert_int_equal(sender.context.received, 1);
+    assert_false(sender.context.missed);
+    loop_free(&loop);
 }
 
 static void *send_many(void *context) {
@@ -192,6 +218,7 @@ static void test_stops_before_it_runs_and_runs_again(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_receives_messages_before_the_turn_ends),
+        cmocka_unit_test(test_receives_what_a_callback_of_the_turn_sends),
         cmocka_unit_test(test_receives_messages_of_many_threads),
         cmocka_unit_test(test_fires_timers_in_order_and_not_those_stopped),
         cmocka_unit_test(test_fires_within_a_fraction_of_a_millisecond),
