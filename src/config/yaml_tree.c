@@ -133,6 +133,7 @@ static void on_start(struct builder *builder, enum yaml_kind kind, const yaml_ev
 }
 
 static void on_end(struct builder *builder) {
+    CHECK(builder->depth > 0);
     const struct open_node *ended = &builder->open[--builder->depth];
     if (ended->anchor)
         builder->anchors[ended->anchor - 1].open = false;

@@ -62,6 +62,7 @@ struct metric_group *metrics_process(struct metrics *metrics) {
 /* Label values: `\`, `"` and line ends are escaped (both formats alike); bytes that are not UTF-8,
  * which no scraper would accept, become question marks. */
 static void add_label(struct buffer *out, const char *name, const char *value) {
+    CHECK(value);
     bool utf8 = str_is_utf8(str_of(value));
     buffer_add_format(out, "%s%s=\"", out->used ? "," : "", name);
     for (const char *c = value; *c; c++) {
