@@ -15,8 +15,9 @@ enum err access_check(const struct call *call, struct err_text *text) {
     switch (call->match.route->needs) {
     case NEEDS_ADMIN_TOKEN:
         if (!options->admin_configured)
-            return err_set(text, ERR_FORBIDDEN,
-                           "admin calls are off: set admin.token_file to a file that holds the token");
+            return err_set(
+                text, ERR_FORBIDDEN,
+                "admin calls are off: set admin.token_file to a file that holds the token");
         if (!bearer_fits(call, loop->admin_token))
             return err_set(text, ERR_UNAUTHENTICATED,
                            "this call needs the admin token: Authorization: Bearer <token>");
@@ -44,18 +45,21 @@ void access_read_origin(struct call *call) {
     }
 }
 
-static void respond_empty(struct call *call, int status, const struct http_header *extra, size_t count) {
+static void respond_empty(struct call *call, int status, const struct http_header *extra,
+                          size_t count) {
     call->responded = true;
     struct http_header headers[8] = {{STR("X-Request-Id"), call->request_id}};
     CHECK(count < ARRAY_LEN(headers));
     for (size_t i = 0; i < count; i++)
         headers[1 + i] = extra[i];
-    http_respond(call->exchange, &(struct http_response){
-                                     .status = status, .headers = headers, .header_count = 1 + count});
+    http_respond(
+        call->exchange,
+        &(struct http_response){.status = status, .headers = headers, .header_count = 1 + count});
 }
 
 bool access_preflight(struct call *call) {
-    struct str method = http_header_find(&call->exchange->request, STR("Access-Control-Request-Method"));
+    struct str method =
+        http_header_find(&call->exchange->request, STR("Access-Control-Request-Method"));
     if (call->origin.p && method.p) {
         struct http_header headers[] = {
             {STR("Access-Control-Allow-Origin"), call->origin},

@@ -1,14 +1,17 @@
-/* Who may call (tokens, CORS) and what is written down about it (the access line). Thread: the call's loop. */
+/* Who may call (tokens, CORS) and what is written down about it (the access line). Thread: the
+ * call's loop. */
 #pragma once
 
 #include "api/call.h"
 
-/* The token that the route needs. ERR_UNAUTHENTICATED, or ERR_FORBIDDEN when no token is configured. */
+/* The token that the route needs. ERR_UNAUTHENTICATED, or ERR_FORBIDDEN when no token is
+ * configured. */
 enum err access_check(const struct call *call, struct err_text *text) MUST_CHECK;
 
 /* Sets call->origin when the request's Origin is one of those configured. */
 void access_read_origin(struct call *call);
-/* Answers an OPTIONS request. False: the request is no preflight and there is no such thing here. */
+/* Answers an OPTIONS request. False: the request is no preflight and there is no such thing here.
+ */
 bool access_preflight(struct call *call);
 void access_respond_bad_method(struct call *call, const char *allow, const struct err_text *text);
 

@@ -71,8 +71,7 @@ static enum coding compress(struct call *call, const struct str *parts, size_t p
         buffer_done(&out);
         return CODING_IDENTITY;
     }
-    *ret_compressed =
-        (struct str){arena_copy(&call->exchange->arena, buffer_str(&out)), out.used};
+    *ret_compressed = (struct str){arena_copy(&call->exchange->arena, buffer_str(&out)), out.used};
     buffer_done(&out);
     return coding;
 }

@@ -1,5 +1,5 @@
-/* One request on its way through the service: from route to access line. Lives in the exchange's arena.
- * Thread: the loop of its exchange. */
+/* One request on its way through the service: from route to access line. Lives in the exchange's
+ * arena. Thread: the loop of its exchange. */
 #pragma once
 
 #include "api/router.h"
@@ -23,14 +23,14 @@ struct call {
     char request_id_made[ID_SIZE];
     bool traced;
     struct trace_context trace;
-    struct body_buffer *body; /* the response's; NULL until call_body */
-    struct str origin;        /* CORS: the origin to allow; p == NULL: none */
+    struct body_buffer *body;      /* the response's; NULL until call_body */
+    struct str origin;             /* CORS: the origin to allow; p == NULL: none */
     struct model_version *version; /* counted; NULL when none was found */
-    int64_t rows;             /* rows asked for; 0 when it did not get that far */
+    int64_t rows;                  /* rows asked for; 0 when it did not get that far */
     uint64_t queue_ns, compute_ns;
     enum err err;
     bool responded;
-    struct infer *infer; /* the inference's state (infer.c) */
+    struct infer *infer;          /* the inference's state (infer.c) */
     const char *inference_header; /* response header Inference-Header-Content-Length, or NULL */
 };
 
@@ -40,8 +40,8 @@ struct buffer *call_body(struct call *call);
 /* Answers with what call_body holds. `content_type` e.g. "application/json". */
 void call_respond(struct call *call, int status, const char *content_type);
 /* The same, with `blobs` after the buffer's bytes; compresses when the client asked and it pays. */
-void call_respond_parts(struct call *call, int status, const char *content_type, const struct str *blobs,
-                        size_t blob_count);
+void call_respond_parts(struct call *call, int status, const char *content_type,
+                        const struct str *blobs, size_t blob_count);
 /* Answers {"error": text}. Sets call->err. text == NULL: the error's default. */
 void call_fail(struct call *call, enum err e, const struct err_text *text);
 

@@ -1,4 +1,5 @@
-/* What routes.def names. Each handler answers its call, now or later, exactly once. Thread: the call's loop. */
+/* What routes.def names. Each handler answers its call, now or later, exactly once. Thread: the
+ * call's loop. */
 #pragma once
 
 struct call;

@@ -1,5 +1,5 @@
-/* Liveness, readiness, startup. Live answers 200 as long as the process serves; ready is 503 from SIGTERM on, and
- * while what the policy asks for is missing, naming it. */
+/* Liveness, readiness, startup. Live answers 200 as long as the process serves; ready is 503 from
+ * SIGTERM on, and while what the policy asks for is missing, naming it. */
 #include "api/call.h"
 #include "api/handlers.h"
 
@@ -10,7 +10,8 @@ void handle_live(struct call *call) {
     call_respond(call, 200, json_type);
 }
 
-bool service_ready(const struct service *service, const struct catalog *catalog, struct buffer *missing) {
+bool service_ready(const struct service *service, const struct catalog *catalog,
+                   struct buffer *missing) {
     const struct service_options *options = &service->options;
     if (!catalog) {
         buffer_add_c(missing, "[{\"state\":\"LOADING\",\"reason\":"
@@ -60,7 +61,8 @@ void handle_ready(struct call *call) {
 
 void handle_startup(struct call *call) {
     bool started = atomic_load_explicit(&call->loop->service->started, memory_order_acquire);
-    buffer_add_c(call_body(call), started ? "{\"started\":true}"
-                                          : "{\"started\":false,\"error\":\"models are still loading\"}");
+    buffer_add_c(call_body(call),
+                 started ? "{\"started\":true}"
+                         : "{\"started\":false,\"error\":\"models are still loading\"}");
     call_respond(call, started ? 200 : 503, json_type);
 }

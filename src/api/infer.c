@@ -1,7 +1,8 @@
-/* Inference: body to tensors, into the batcher, tensors to body. The way back begins in job_done, on the same loop.
+/* Inference: body to tensors, into the batcher, tensors to body. The way back begins in job_done,
+ * on the same loop.
  *
- * While the job waits or runs, the exchange stays (its arena holds the inputs). A deadline that passes while it
- * waits takes it out and answers 504; a peer that goes away frees its place. */
+ * While the job waits or runs, the exchange stays (its arena holds the inputs). A deadline that
+ * passes while it waits takes it out and answers 504; a peer that goes away frees its place. */
 #include "api/call.h"
 #include "api/handlers.h"
 #include "api/lookup.h"
@@ -22,7 +23,8 @@ static uint64_t now_of(const struct call *call) {
 }
 
 /* The body without its content coding; inflated bodies live in the arena. */
-static enum err plain_body(struct call *call, char **ret_body, size_t *ret_length, struct err_text *text) {
+static enum err plain_body(struct call *call, char **ret_body, size_t *ret_length,
+                           struct err_text *text) {
     struct http_request *request = &call->exchange->request;
     *ret_body = request->body;
     *ret_length = request->body_length;
@@ -60,8 +62,8 @@ static enum err read_request(struct call *call, struct infer *infer, struct err_
     if (e)
         return e;
     struct v2_limits limits = {call->loop->service->options.tensor_bytes_max};
-    return v2_infer_read(&call->exchange->arena, body, length, json_length, &call->version->signature,
-                         &limits, &infer->request, text);
+    return v2_infer_read(&call->exchange->arena, body, length, json_length,
+                         &call->version->signature, &limits, &infer->request, text);
 }
 
 static uint64_t min_unless_zero(uint64_t a, uint64_t b) {
@@ -73,7 +75,8 @@ static uint64_t deadline_of(const struct call *call, const struct v2_infer_reque
     uint64_t limit = call->version->request_timeout_ns;
     if (limit == 0)
         limit = call->loop->service->options.request_timeout_ns;
-    uint64_t asked = request->timeout_us > UINT64_MAX / NS_PER_US ? 0 : request->timeout_us * NS_PER_US;
+    uint64_t asked =
+        request->timeout_us > UINT64_MAX / NS_PER_US ? 0 : request->timeout_us * NS_PER_US;
     limit = min_unless_zero(limit, asked);
     return limit == 0 || limit > UINT64_MAX - call->exchange->started_ns
                ? UINT64_MAX
@@ -103,8 +106,8 @@ static void write_response(struct call *call, struct infer *infer) {
     }
     if (part_count > 0)
         call->inference_header = arena_format(&call->exchange->arena, "%zu", body->used);
-    call_respond_parts(call, 200, part_count ? "application/octet-stream" : "application/json", parts,
-                       part_count);
+    call_respond_parts(call, 200, part_count ? "application/octet-stream" : "application/json",
+                       parts, part_count);
 }
 
 static void job_done(struct batch_job *job) {
@@ -133,7 +136,8 @@ static void deadline_passed(struct loop_timer *timer) {
     struct err_text text;
     uint64_t waited = now_of(call) - call->exchange->started_ns;
     call_fail(call,
-              err_set(&text, ERR_DEADLINE, "Request timeout expired: no answer from model '%s' after %llu ms",
+              err_set(&text, ERR_DEADLINE,
+                      "Request timeout expired: no answer from model '%s' after %llu ms",
                       call->version->model, (unsigned long long)(waited / NS_PER_MS)),
               &text);
 }
@@ -193,7 +197,8 @@ void infer_cancelled(struct call *call) {
 
 static void add(_Atomic uint64_t *cell, uint64_t n) {
     /* one writer a shard: a plain add, published relaxed */
-    atomic_store_explicit(cell, atomic_load_explicit(cell, memory_order_relaxed) + n, memory_order_relaxed);
+    atomic_store_explicit(cell, atomic_load_explicit(cell, memory_order_relaxed) + n,
+                          memory_order_relaxed);
 }
 
 static void count_statistics(const struct call *call, bool success, uint64_t total_ns) {

@@ -1,5 +1,5 @@
-/* What the server and its models say of themselves: v2 metadata, model readiness, and Triton's model
- * configuration extension (perf_analyzer and tritonclient read it). */
+/* What the server and its models say of themselves: v2 metadata, model readiness, and Triton's
+ * model configuration extension (perf_analyzer and tritonclient read it). */
 #include "api/call.h"
 #include "api/handlers.h"
 #include "api/lookup.h"
@@ -34,13 +34,14 @@ static void add_shape(struct buffer *body, const struct tensor_spec *spec, uint3
     buffer_add_char(body, ']');
 }
 
-static void add_metadata_tensors(struct buffer *body, const char *key, const struct tensor_spec *specs,
-                                 size_t count) {
+static void add_metadata_tensors(struct buffer *body, const char *key,
+                                 const struct tensor_spec *specs, size_t count) {
     buffer_add_format(body, ",\"%s\":[", key);
     for (size_t i = 0; i < count; i++) {
         buffer_add_c(body, i ? ",{" : "{");
         add_name(body, "name", specs[i].name);
-        buffer_add_format(body, ",\"datatype\":\"%s\",\"shape\":", datatype_name(specs[i].datatype));
+        buffer_add_format(body,
+                          ",\"datatype\":\"%s\",\"shape\":", datatype_name(specs[i].datatype));
         add_shape(body, &specs[i], 0);
         buffer_add_char(body, '}');
     }
@@ -109,8 +110,8 @@ static void add_config_type(struct buffer *body, enum datatype datatype) {
                       datatype == DATATYPE_BYTES ? "STRING" : datatype_name(datatype));
 }
 
-static void add_config_tensors(struct buffer *body, const char *key, const struct tensor_spec *specs,
-                               size_t count, uint32_t first_dim) {
+static void add_config_tensors(struct buffer *body, const char *key,
+                               const struct tensor_spec *specs, size_t count, uint32_t first_dim) {
     buffer_add_format(body, ",\"%s\":[", key);
     for (size_t i = 0; i < count; i++) {
         buffer_add_c(body, i ? ",{" : "{");

@@ -2,7 +2,8 @@
 #include "api/call.h"
 #include "api/handlers.h"
 
-/* Does the Accept header list OpenMetrics with a q above 0? Prometheus lists what it wants first. */
+/* Does the Accept header list OpenMetrics with a q above 0? Prometheus lists what it wants first.
+ */
 static bool wants_openmetrics(struct str accept) {
     struct str part;
     while (str_split(&accept, ',', &part)) {
@@ -23,8 +24,7 @@ static bool wants_openmetrics(struct str accept) {
 }
 
 void handle_metrics_page(struct call *call) {
-    bool openmetrics =
-        wants_openmetrics(http_header_find(&call->exchange->request, STR("Accept")));
+    bool openmetrics = wants_openmetrics(http_header_find(&call->exchange->request, STR("Accept")));
     metrics_write(call->loop->service->metrics, openmetrics, call_body(call));
     call_respond(call, 200,
                  openmetrics ? "application/openmetrics-text; version=1.0.0; charset=utf-8"

@@ -1,5 +1,5 @@
-/* The model repository extension: index, load, unload. Orders go to the manager's thread and come back to the
- * loop that asked. */
+/* The model repository extension: index, load, unload. Orders go to the manager's thread and come
+ * back to the loop that asked. */
 #include "api/call.h"
 #include "api/handlers.h"
 #include "base/memory.h"
@@ -18,8 +18,8 @@ static enum err read_index_request(const struct http_request *request, bool *ret
     yyjson_read_err error;
     yyjson_doc *document = yyjson_read_opts(request->body, request->body_length, 0, NULL, &error);
     if (!document)
-        return err_set(text, ERR_INVALID, "failed to parse the request JSON: %s at byte %zu", error.msg,
-                       error.pos);
+        return err_set(text, ERR_INVALID, "failed to parse the request JSON: %s at byte %zu",
+                       error.msg, error.pos);
     yyjson_val *root = yyjson_doc_get_root(document);
     yyjson_val *ready = yyjson_obj_get(root, "ready");
     enum err e = ERR_OK;
@@ -33,7 +33,8 @@ static enum err read_index_request(const struct http_request *request, bool *ret
     return e;
 }
 
-static void add_index_entry(struct buffer *body, const char *model, const struct catalog_version *version) {
+static void add_index_entry(struct buffer *body, const char *model,
+                            const struct catalog_version *version) {
     if (body->data[body->used - 1] != '[')
         buffer_add_char(body, ',');
     buffer_add_c(body, "{\"name\":");
@@ -76,7 +77,8 @@ void handle_repository_index(struct call *call) {
     call_respond(call, 200, json_type);
 }
 
-/* An order outlives its call when the client goes away: it is on the heap, and the call is told or forgotten. */
+/* An order outlives its call when the client goes away: it is on the heap, and the call is told or
+ * forgotten. */
 struct order {
     struct model_order order;
     struct call *call;
@@ -92,16 +94,17 @@ static void order_done(struct model_order *model_order) {
     mem_free(&order);
 }
 
-/* `parameters` of load may carry Triton's config and file overrides, which change what is served without a trace in
- * the repository: refused by name. Anything else is ignored, as Triton's clients send unload_dependents. */
+/* `parameters` of load may carry Triton's config and file overrides, which change what is served
+ * without a trace in the repository: refused by name. Anything else is ignored, as Triton's clients
+ * send unload_dependents. */
 static enum err check_order_body(const struct http_request *request, struct err_text *text) {
     if (request->body_length == 0)
         return ERR_OK;
     yyjson_read_err error;
     yyjson_doc *document = yyjson_read_opts(request->body, request->body_length, 0, NULL, &error);
     if (!document)
-        return err_set(text, ERR_INVALID, "failed to parse the request JSON: %s at byte %zu", error.msg,
-                       error.pos);
+        return err_set(text, ERR_INVALID, "failed to parse the request JSON: %s at byte %zu",
+                       error.msg, error.pos);
     yyjson_val *root = yyjson_doc_get_root(document);
     yyjson_val *parameters = yyjson_obj_get(root, "parameters");
     enum err e = ERR_OK;
@@ -112,10 +115,11 @@ static enum err check_order_body(const struct http_request *request, struct err_
     while (!e && (key = yyjson_obj_iter_next(&iterator))) {
         struct str name = {yyjson_get_str(key), yyjson_get_len(key)};
         if (str_eq(name, STR("config")) || str_starts(name, STR("file:")))
-            e = err_set(text, ERR_INVALID,
-                        "load parameter '%.*s' is not supported: change the files of the model repository "
-                        "(model.yaml holds a model's settings)",
-                        STR_ARG(name));
+            e = err_set(
+                text, ERR_INVALID,
+                "load parameter '%.*s' is not supported: change the files of the model repository "
+                "(model.yaml holds a model's settings)",
+                STR_ARG(name));
     }
     yyjson_doc_free(document);
     return e;
@@ -125,10 +129,11 @@ static void handle_order(struct call *call, bool unload) {
     struct err_text text;
     enum err e = check_order_body(&call->exchange->request, &text);
     if (!e && !model_name_valid(call->match.model))
-        e = err_set(&text, ERR_INVALID,
-                    "'%.*s' is not a model name: it must start with a letter or digit, go on with letters, "
-                    "digits, '.', '_' and '-', and have at most %d characters",
-                    STR_ARG(call->match.model), MODEL_NAME_MAX);
+        e = err_set(
+            &text, ERR_INVALID,
+            "'%.*s' is not a model name: it must start with a letter or digit, go on with letters, "
+            "digits, '.', '_' and '-', and have at most %d characters",
+            STR_ARG(call->match.model), MODEL_NAME_MAX);
     if (e) {
         call_fail(call, e, &text);
         return;

@@ -4,14 +4,16 @@
 #include "api/service.h"
 
 static const struct route routes[] = {
-#define ROUTE(method, pattern, handler, doors, needs, kind)                                         \
-    {HTTP_##method, {pattern, sizeof(pattern) - 1}, handle_##handler, doors, NEEDS_##needs, ROUTE_##kind},
+#define ROUTE(method, pattern, handler, doors, needs, kind)                                        \
+    {HTTP_##method, {pattern, sizeof(pattern) - 1}, handle_##handler, doors, NEEDS_##needs,        \
+     ROUTE_##kind},
 #include "api/routes.def"
 #undef ROUTE
 };
 
 /* Does `path` fit `pattern`? The model and version segments are left as sent. */
-static bool pattern_fits(struct str pattern, struct str path, struct str *model, struct str *version) {
+static bool pattern_fits(struct str pattern, struct str path, struct str *model,
+                         struct str *version) {
     size_t at = 0;
     size_t i = 0;
     while (i < pattern.n) {
@@ -54,7 +56,8 @@ static enum err percent_decode(struct arena *arena, struct str *segment, struct 
             int high = i + 2 < segment->n ? hex_value(segment->p[i + 1]) : -1;
             int low = i + 2 < segment->n ? hex_value(segment->p[i + 2]) : -1;
             if (high < 0 || low < 0)
-                return err_set(text, ERR_INVALID, "broken percent-escape in the path segment '%.*s'",
+                return err_set(text, ERR_INVALID,
+                               "broken percent-escape in the path segment '%.*s'",
                                STR_ARG(*segment));
             c = (char)(high * 16 + low);
             i += 2;

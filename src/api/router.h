@@ -20,12 +20,13 @@ struct route {
 
 struct route_match {
     const struct route *route;
-    struct str model;   /* percent-decoded, in the arena or the path; n == 0: none in the pattern */
+    struct str model; /* percent-decoded, in the arena or the path; n == 0: none in the pattern */
     struct str version;
 };
 
-/* `extra_admin_doors`: doors that answer ADMIN_TOKEN routes besides the table's. ERR_NOT_FOUND; ERR_BAD_METHOD, then
- * *ret_allow is the Allow header's value; ERR_INVALID for a broken percent-escape. */
+/* `extra_admin_doors`: doors that answer ADMIN_TOKEN routes besides the table's. ERR_NOT_FOUND;
+ * ERR_BAD_METHOD, then *ret_allow is the Allow header's value; ERR_INVALID for a broken
+ * percent-escape. */
 enum err route_find(struct arena *arena, const struct http_request *request, unsigned door,
                     unsigned extra_admin_doors, struct route_match *ret, const char **ret_allow,
                     struct err_text *text) MUST_CHECK;

@@ -75,7 +75,8 @@ static void body_give_back(struct call *call) {
     call->loop->spare_buffers = body;
 }
 
-static void on_finished(void *context, struct http_exchange *exchange, const struct http_sent *sent) {
+static void on_finished(void *context, struct http_exchange *exchange,
+                        const struct http_sent *sent) {
     struct api_loop *loop = context;
     struct call *call = call_of(exchange);
     struct metric_group *process = loop->service->process;
@@ -106,7 +107,8 @@ static enum metric_refusal refusal_reason(const struct http_refusal *refusal) {
 static void on_refused(void *context, struct loop *event_loop, const struct http_refusal *refusal) {
     (void)event_loop;
     struct api_loop *loop = context;
-    metric_add(loop->service->process, loop->shard, METRIC_HTTP_REFUSED, refusal_reason(refusal), 1);
+    metric_add(loop->service->process, loop->shard, METRIC_HTTP_REFUSED, refusal_reason(refusal),
+               1);
     if (refusal->answered)
         metric_add(loop->service->process, loop->shard, METRIC_HTTP_REQUESTS,
                    metric_code_variant(err_http_status(refusal->err)), 1);

@@ -1,6 +1,7 @@
-/* The service: what answers on the listeners. One struct service a process, one struct api_loop a loop; an
- * api_loop is touched by its loop's thread only and learns of the world by messages (catalogs, tokens).
- * The handler of the net layer is `service_handler`; its context is the struct api_loop. */
+/* The service: what answers on the listeners. One struct service a process, one struct api_loop a
+ * loop; an api_loop is touched by its loop's thread only and learns of the world by messages
+ * (catalogs, tokens). The handler of the net layer is `service_handler`; its context is the struct
+ * api_loop. */
 #pragma once
 
 #include "batch/batch.h"
@@ -40,8 +41,8 @@ struct service {
     struct metrics *metrics;
     struct log *log;
     const struct clock *clock;
-    _Atomic bool draining;         /* set on SIGTERM; from then on not ready */
-    _Atomic bool started;          /* the first loads have all ended, well or not */
+    _Atomic bool draining; /* set on SIGTERM; from then on not ready */
+    _Atomic bool started;  /* the first loads have all ended, well or not */
     struct metric_group *process;
     uint32_t shard_count;
 };
@@ -64,8 +65,8 @@ struct api_loop {
 extern const struct http_handler service_handler;
 
 /* Thread: before the loop runs. The catalog arrives by api_loop_send_catalog. */
-void api_loop_init(struct api_loop *loop, struct service *service, struct loop *event_loop, enum door door,
-                   uint32_t shard);
+void api_loop_init(struct api_loop *loop, struct service *service, struct loop *event_loop,
+                   enum door door, uint32_t shard);
 /* Thread: after the loop ended. */
 void api_loop_done(struct api_loop *loop);
 /* The loop's turn_end: runs what the turn brought. Thread: loop. */
@@ -76,7 +77,9 @@ void api_loop_send_catalog(struct api_loop *loop, struct catalog *catalog);
 /* Thread: any. NULL: none. The texts are copied. */
 void api_loop_send_tokens(struct api_loop *loop, const char *admin, const char *data);
 
-/* Is the service ready? Appends the array of what is missing. Thread: the one that owns `catalog`. */
-bool service_ready(const struct service *service, const struct catalog *catalog, struct buffer *missing);
+/* Is the service ready? Appends the array of what is missing. Thread: the one that owns `catalog`.
+ */
+bool service_ready(const struct service *service, const struct catalog *catalog,
+                   struct buffer *missing);
 /* True when every version that should load has become READY or FAILED. Pure. */
 bool catalog_settled(const struct catalog *catalog);

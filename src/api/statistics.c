@@ -1,5 +1,6 @@
-/* Triton's statistics extension: durations in ns, cumulative since the version became ready. Every field that
- * perf_analyzer reads is there, also those that are always 0 (there is no response cache yet). */
+/* Triton's statistics extension: durations in ns, cumulative since the version became ready. Every
+ * field that perf_analyzer reads is there, also those that are always 0 (there is no response cache
+ * yet). */
 #include "api/call.h"
 #include "api/handlers.h"
 #include "api/lookup.h"
@@ -50,8 +51,8 @@ static void add_batches(struct buffer *body, const struct totals *totals) {
     for (size_t b = 0; b < MODEL_STATS_BATCH_SIZES; b++) {
         if (totals->batch_count[b] == 0)
             continue;
-        buffer_add_format(body, "%s{\"batch_size\":%zu", body->data[body->used - 1] == '[' ? "" : ",",
-                          b + 1);
+        buffer_add_format(body, "%s{\"batch_size\":%zu",
+                          body->data[body->used - 1] == '[' ? "" : ",", b + 1);
         add_duration(body, "compute_input", totals->batch_count[b], 0);
         add_duration(body, "compute_infer", totals->batch_count[b], totals->batch_infer_ns[b]);
         add_duration(body, "compute_output", totals->batch_count[b], 0);
@@ -68,10 +69,10 @@ static void add_version(struct buffer *body, const struct model_version *version
     buffer_add_json_string(body, str_of(version->model));
     buffer_add_c(body, ",\"version\":");
     buffer_add_json_string(body, str_of(version->version));
-    buffer_add_format(body, ",\"last_inference\":%llu,\"inference_count\":%llu,\"execution_count\":%llu",
-                      (unsigned long long)totals.last_inference_ms,
-                      (unsigned long long)totals.inference_count,
-                      (unsigned long long)totals.execution_count);
+    buffer_add_format(
+        body, ",\"last_inference\":%llu,\"inference_count\":%llu,\"execution_count\":%llu",
+        (unsigned long long)totals.last_inference_ms, (unsigned long long)totals.inference_count,
+        (unsigned long long)totals.execution_count);
     buffer_add_c(body, ",\"inference_stats\":{");
     add_duration(body, "success", totals.success_count, totals.success_ns);
     add_duration(body, "fail", totals.fail_count, totals.fail_ns);

@@ -1,4 +1,5 @@
-/* The subcommands: argc and argv without the program's and the command's names; the result is the exit status. */
+/* The subcommands: argc and argv without the program's and the command's names; the result is the
+ * exit status. */
 #pragma once
 
 enum { EXIT_PROBLEM = 1, EXIT_USAGE = 2 };
@@ -8,7 +9,8 @@ int command_check(int argc, char **argv);
 int command_docs(int argc, char **argv);
 int command_version(void);
 
-/* serve.c: the configuration of a command that takes one. True: go on with *ret. False: everything was said (help, or
- * problems on stderr) and *ret_status is the exit status. */
+/* serve.c: the configuration of a command that takes one. True: go on with *ret. False: everything
+ * was said (help, or problems on stderr) and *ret_status is the exit status. */
 struct server_config;
-_Bool config_or_exit(int argc, char **argv, const char *command, struct server_config *ret, int *ret_status);
+_Bool config_or_exit(int argc, char **argv, const char *command, struct server_config *ret,
+                     int *ret_status);

@@ -36,6 +36,7 @@ int command_docs(int argc, char **argv) {
 }
 
 int command_version(void) {
-    printf("inferd %s (%s), ONNX Runtime %s\n", INFERD_VERSION, INFERD_COMMIT, engine_onnx_version());
+    printf("inferd %s (%s), ONNX Runtime %s\n", INFERD_VERSION, INFERD_COMMIT,
+           engine_onnx_version());
     return 0;
 }

@@ -1,6 +1,8 @@
 /* From SIGTERM to exit 0:
- *   1. at once: readiness turns 503; everything is still served for drain.delay, so that load balancers notice;
- *   2. then: listeners accept what is connected and close, responses say Connection: close, idle connections end;
+ *   1. at once: readiness turns 503; everything is still served for drain.delay, so that load
+ * balancers notice;
+ *   2. then: listeners accept what is connected and close, responses say Connection: close, idle
+ * connections end;
  *   3. when no request is left, or drain.timeout after the signal, the loops stop.
  * A second signal skips the waiting. Thread: control loop. */
 #include "cmd/server.h"

@@ -1,6 +1,6 @@
-/* Files that may change while the server runs: certificates and tokens (Kubernetes rewrites mounted secrets).
- * Looked at every FILES_EVERY_MS by stat or read; nothing is lost when a new content is bad: the old one stays.
- * Thread: control loop. */
+/* Files that may change while the server runs: certificates and tokens (Kubernetes rewrites mounted
+ * secrets). Looked at every FILES_EVERY_MS by stat or read; nothing is lost when a new content is
+ * bad: the old one stays. Thread: control loop. */
 #include "cmd/server.h"
 
 #include "base/memory.h"

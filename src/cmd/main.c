@@ -11,14 +11,16 @@ static const struct {
 } commands[] = {
     {"serve", command_serve, "serve the models of a repository"},
     {"check", command_check, "validate a configuration and a model repository without serving"},
-    {"docs", command_docs, "print a generated reference page (configuration, model, metrics, schema)"},
+    {"docs", command_docs,
+     "print a generated reference page (configuration, model, metrics, schema)"},
 };
 
 static int usage(FILE *out) {
     fprintf(out, "usage: inferd COMMAND [OPTIONS]\n\n");
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
         fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].what);
-    fprintf(out, "\ninferd COMMAND --help lists its options; inferd --version prints the version.\n");
+    fprintf(out,
+            "\ninferd COMMAND --help lists its options; inferd --version prints the version.\n");
     return out == stdout ? 0 : EXIT_USAGE;
 }
 
@@ -27,7 +29,8 @@ int main(int argc, char **argv) {
         return usage(stderr);
     if (strcmp(argv[1], "--version") == 0)
         return command_version();
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        strcmp(argv[1], "help") == 0)
         return usage(stdout);
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
         if (strcmp(argv[1], commands[i].name) == 0)

@@ -1,6 +1,6 @@
 /* `inferd serve`. */
-#include "cmd/commands.h"
 #include "base/num.h"
+#include "cmd/commands.h"
 #include "cmd/server.h"
 
 #include <signal.h>
@@ -23,7 +23,8 @@ static int help(const char *command, const char *what) {
 }
 
 /* True: go on with *ret; false: *ret_status is the exit status. */
-bool config_or_exit(int argc, char **argv, const char *command, struct server_config *ret, int *ret_status) {
+bool config_or_exit(int argc, char **argv, const char *command, struct server_config *ret,
+                    int *ret_status) {
     bool wants_help = false;
     struct buffer problems;
     buffer_init(&problems, PROBLEMS_MAX);
@@ -32,7 +33,9 @@ bool config_or_exit(int argc, char **argv, const char *command, struct server_co
         *ret_status = help(command, "Every option is also a YAML key and an environment variable.");
     else if (e) {
         fprintf(stderr, "%.*s", STR_ARG(buffer_str(&problems)));
-        fprintf(stderr, "inferd: the configuration has problems, see above; inferd %s --help lists the options\n",
+        fprintf(stderr,
+                "inferd: the configuration has problems, see above; inferd %s --help lists the "
+                "options\n",
                 command);
         *ret_status = EXIT_USAGE;
     }
@@ -57,7 +60,8 @@ int command_serve(int argc, char **argv) {
     }
     server_run(server);
     if (!server->drained) {
-        /* drain.timeout passed while a model runs: it cannot be stopped, and it may use what would be freed */
+        /* drain.timeout passed while a model runs: it cannot be stopped, and it may use what would
+         * be freed */
         log_free(&server->log, NS_PER_S);
         _exit(0);
     }

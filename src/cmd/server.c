@@ -62,7 +62,8 @@ static void log_listening(struct server *server, const struct listener *listener
     log_end(&line);
 }
 
-static enum err make_tls(struct server *server, enum door door, struct tls **ret, struct err_text *text) {
+static enum err make_tls(struct server *server, enum door door, struct tls **ret,
+                         struct err_text *text) {
     struct tls_options options;
     if (!wire_tls(server->config, door, &options))
         return ERR_OK;
@@ -109,10 +110,10 @@ static enum err open_listeners(struct server *server, struct err_text *text) {
         e = listener_open(server->control, &options, true, &server->management, text);
     if (e)
         return e;
-    log_listening(server, server->data_loops[0].listener, config->http_host, server->data_tls != NULL,
-                  "/v2/health/ready");
-    log_listening(server, server->management, config->management_host, server->management_tls != NULL,
-                  "/metrics");
+    log_listening(server, server->data_loops[0].listener, config->http_host,
+                  server->data_tls != NULL, "/v2/health/ready");
+    log_listening(server, server->management, config->management_host,
+                  server->management_tls != NULL, "/metrics");
     return ERR_OK;
 }
 
@@ -122,16 +123,17 @@ static void make_loops(struct server *server) {
         struct data_loop *data = &server->data_loops[i];
         char name[16];
         snprintf(name, sizeof name, "inferd-loop-%u", i % 1000);
-        data->loop = loop_new(&(struct loop_options){name, api_loop_turn_end, &data->api, server->clock});
+        data->loop =
+            loop_new(&(struct loop_options){name, api_loop_turn_end, &data->api, server->clock});
         api_loop_init(&data->api, &server->service, data->loop, DOOR_DATA, i);
     }
-    server->control =
-        loop_new(&(struct loop_options){"inferd-control", NULL, NULL, server->clock});
+    server->control = loop_new(&(struct loop_options){"inferd-control", NULL, NULL, server->clock});
     api_loop_init(&server->control_api, &server->service, server->control, DOOR_MANAGEMENT,
                   server->data_loop_count + server->executor_count);
 }
 
-/* A line when readiness changes, and the ready line's curl that works when pasted. Thread: manager. */
+/* A line when readiness changes, and the ready line's curl that works when pasted. Thread: manager.
+ */
 static void log_readiness(struct server *server, const struct catalog *catalog) {
     struct buffer missing;
     buffer_init(&missing, LOG_LINE_MAX / 2);
@@ -139,7 +141,8 @@ static void log_readiness(struct server *server, const struct catalog *catalog) 
     if (ready != server->ready_logged) {
         server->ready_logged = ready;
         struct log_line line;
-        log_begin(&line, server->publish_ring, ready ? LOG_INFO : LOG_WARN, ready ? "ready" : "not_ready");
+        log_begin(&line, server->publish_ring, ready ? LOG_INFO : LOG_WARN,
+                  ready ? "ready" : "not_ready");
         uint64_t up_ns = clock_now(server->clock) - server->started_ns;
         log_f64(&line, "since_start_ms", (double)up_ns / NS_PER_MS, 1);
         log_u64(&line, "models", catalog->model_count);
@@ -195,7 +198,8 @@ static enum err start_models(struct server *server, struct err_text *text) {
     return e;
 }
 
-enum err server_new(const struct server_config *config, struct server **ret, struct err_text *text) {
+enum err server_new(const struct server_config *config, struct server **ret,
+                    struct err_text *text) {
     struct server *server = mem_new(sizeof *server);
     server->config = config;
     server->clock = &clock_real;

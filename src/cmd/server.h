@@ -1,8 +1,9 @@
-/* The running server: every part, made in order, wired to each other, and taken apart in the reverse order.
+/* The running server: every part, made in order, wired to each other, and taken apart in the
+ * reverse order.
  *
- * Threads: the control loop (the main thread: management listener, signals, drain, files that may change), a data
- * loop a core, the executors, the model manager, the log writer. Metric shards: data loops, then executors, then
- * the control loop, then the manager. */
+ * Threads: the control loop (the main thread: management listener, signals, drain, files that may
+ * change), a data loop a core, the executors, the model manager, the log writer. Metric shards:
+ * data loops, then executors, then the control loop, then the manager. */
 #pragma once
 
 #include "api/service.h"
@@ -51,9 +52,10 @@ struct server {
     bool drained;       /* every request was finished in time */
 };
 
-/* Makes everything, binds the listeners, starts the data loops and the manager. On failure everything made is taken
- * apart again. Thread: main. */
-enum err server_new(const struct server_config *config, struct server **ret, struct err_text *text) MUST_CHECK;
+/* Makes everything, binds the listeners, starts the data loops and the manager. On failure
+ * everything made is taken apart again. Thread: main. */
+enum err server_new(const struct server_config *config, struct server **ret,
+                    struct err_text *text) MUST_CHECK;
 /* Runs the control loop until the drain is over. Thread: main. */
 void server_run(struct server *server);
 void server_free(struct server **server);

@@ -9,9 +9,11 @@
 
 /* Orders of ENUM values are the orders of these enums. */
 _Static_assert(READY_ALL == 0 && READY_ANY == 1 && READY_LIST == 2, "ready.policy");
-_Static_assert(TLS_CLIENT_NONE == 0 && TLS_CLIENT_OPTIONAL == 1 && TLS_CLIENT_REQUIRED == 2, "client_auth");
+_Static_assert(TLS_CLIENT_NONE == 0 && TLS_CLIENT_OPTIONAL == 1 && TLS_CLIENT_REQUIRED == 2,
+               "client_auth");
 _Static_assert(BATCHING_AUTO == 0 && BATCHING_ON == 1 && BATCHING_OFF == 2, "batching.mode");
-_Static_assert(VERSIONS_LATEST == 0 && VERSIONS_ALL == 1 && VERSIONS_LISTED == 2, "versions.policy");
+_Static_assert(VERSIONS_LATEST == 0 && VERSIONS_ALL == 1 && VERSIONS_LISTED == 2,
+               "versions.policy");
 _Static_assert(V2_NONFINITE_NULL == 0 && V2_NONFINITE_LITERAL == 1, "json.nonfinite");
 _Static_assert(LOG_DEBUG == 0 && LOG_INFO == 1 && LOG_WARN == 2 && LOG_ERROR == 3, "log.level");
 
@@ -107,7 +109,8 @@ static enum err read_model_yaml(const char *path, struct buffer *out, struct err
 }
 
 /* Lists point into `config`, which the options own. */
-static enum err fill_options(struct model_config *config, struct model_options *ret, struct err_text *text) {
+static enum err fill_options(struct model_config *config, struct model_options *ret,
+                             struct err_text *text) {
     if (config->versions_listed.count > MODEL_VERSIONS_LISTED_MAX)
         return err_set(text, ERR_INVALID, "versions.listed has %zu entries; at most %d are allowed",
                        config->versions_listed.count, MODEL_VERSIONS_LISTED_MAX);

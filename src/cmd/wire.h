@@ -7,12 +7,15 @@
 
 struct http_limits wire_limits(const struct server_config *config);
 struct service_options wire_service(const struct server_config *config);
-bool wire_tls(const struct server_config *config, enum door door, struct tls_options *ret); /* false: plain */
+bool wire_tls(const struct server_config *config, enum door door,
+              struct tls_options *ret); /* false: plain */
 
-/* The repository's part; engine, pool, metrics, log, clock, callbacks and context are the caller's to fill in. */
+/* The repository's part; engine, pool, metrics, log, clock, callbacks and context are the caller's
+ * to fill in. */
 struct model_manager_options wire_manager(const struct server_config *config);
 
-/* Reads <model_dir>/model.yaml over the server's defaults. ERR_INVALID lists every problem. Thread: manager. */
+/* Reads <model_dir>/model.yaml over the server's defaults. ERR_INVALID lists every problem. Thread:
+ * manager. */
 enum err wire_read_model_options(const struct server_config *config, const char *model_dir,
                                  struct model_options *ret, struct err_text *text) MUST_CHECK;
 void wire_free_model_options(struct model_options *options);
