@@ -37,12 +37,14 @@ def features(count, seed=1):
     return (picked * random.uniform(0.9, 1.1, picked.shape)).astype(np.float32)
 
 
-INPUTS = {
-    "breast-cancer": ("X", lambda count, seed: features(count, seed), ["label", "probabilities"]),
-    "mlp": ("INPUT0", lambda count, seed: np.random.RandomState(seed).randn(count, 64).astype(
-        np.float32), ["OUTPUT0"]),
-    "external": ("INPUT0", lambda count, seed: np.random.RandomState(seed).randn(count, 64).astype(
-        np.float32), ["OUTPUT0"]),
+def noise(count, seed):
+    return np.random.RandomState(seed).randn(count, 64).astype(np.float32)
+
+
+INPUTS = {  # model: its input, what makes rows of it, its outputs
+    "breast-cancer": ("X", features, ["label", "probabilities"]),
+    "mlp": ("INPUT0", noise, ["OUTPUT0"]),
+    "external": ("INPUT0", noise, ["OUTPUT0"]),
 }
 
 

@@ -86,8 +86,8 @@ def test_unknown_coding(server, coding):
     with server.raw() as raw:
         reply = raw.post(PATH, b"x" * 100, {"Content-Encoding": coding})
         assert reply.status == 415
-        assert coding.split(
-            ",")[0] in reply.error and "gzip" in reply.error, "what came and what may"
+        for word in (coding.split(",")[0], "gzip", "deflate"):
+            assert word in reply.error, "what came and what may"
         assert raw.get("/v2/health/live").status == 200, "still usable"
 
 
@@ -108,17 +108,17 @@ def test_damaged_body(server, coding, body):
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
 def test_bomb(start_server, repository, coding):
-    """200 MB of zeros in 200 KB: refused, and never held in memory."""
+    """60 MB of zeros in 60 KB: refused, and never held in memory."""
     repository.add("identity_fp32")
     server = start_server({"repository.path": repository.path, "limits.inflated_max": "1Mi"})
     before = server.resident_bytes()
-    body = CODINGS[coding](bytes(200 << 20))
+    body = CODINGS[coding](bytes(60 << 20))
     with server.raw() as raw:
         reply = raw.post(PATH, body, {"Content-Encoding": coding})
         assert reply.status == 413
         assert "1048576" in reply.error or "1Mi" in reply.error, "the limit is named"
         assert raw.get("/v2/health/live").status == 200, "still usable"
-    assert server.resident_bytes() - before < 60 << 20
+    assert server.resident_bytes() - before < 32 << 20
 
 
 def test_inflated_size_at_the_limit(start_server, repository):

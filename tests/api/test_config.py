@@ -120,14 +120,10 @@ def test_precedence_flag_environment_file_default(start_server, repository, conf
                         "cors": {"origins": ["http://file.example"]}})
 
     def allowed(server):
-        return [
-    name for name in (
-        "file",
-        "environment",
-        "flag") if server.get(
-            "/v2",
-            headers={
-                "Origin": f"http://{name}.example"}).header("Access-Control-Allow-Origin")]
+        replies = {name: server.get("/v2", headers={"Origin": f"http://{name}.example"})
+                   for name in ("file", "environment", "flag")}
+        return [name for name, reply in replies.items()
+                if reply.header("Access-Control-Allow-Origin")]
     environment = {"INFERD_CORS_ORIGINS": "http://environment.example"}
     assert allowed(start_server({}, config=path)) == ["file"]
     assert allowed(start_server({}, config=path, environment=environment)) == ["environment"]
@@ -188,13 +184,8 @@ def test_check_of_a_good_repository(repository):
 
 
 def test_check_names_everything_that_is_wrong(repository):
-    repository.add(
-    "add_sub",
-    "versions",
-    "mlp").add_broken(
-        "truncated",
-        "unsupported",
-         "badname $x")
+    repository.add("add_sub", "versions", "mlp")
+    repository.add_broken("truncated", "unsupported", "badname $x")
     repository.settings("versions", "versions:\n  policy: some\n")
     done = run_inferd("check", *as_flags({"repository.path": repository.path}))
     assert done.returncode == 1
@@ -297,7 +288,8 @@ def test_threads_are_sized_from_affinity(repository):
     process = subprocess.Popen(
         ["taskset", "-c", str(min(os.sched_getaffinity(0))), str(binary()), "serve",
          *as_flags({"repository.path": repository.path, "http.port": 0, "management.port": 0,
-                    "drain.delay": "0s"})], stdout=subprocess.PIPE, text=True, env=clean_environment())
+                    "drain.delay": "0s"})], stdout=subprocess.PIPE, text=True,
+        env=clean_environment())
     try:
         lines = []
         until(lambda: lines.append(process.stdout.readline()) or '"ready"' in lines[-1])

@@ -71,10 +71,8 @@ def test_nested_json(server, datatype):
 @pytest.mark.parametrize("datatype", DATATYPES)
 def test_binary_in_binary_out(server, datatype):
     data = packed(datatype, sample(datatype))
-    body, headers = binary(
-    ("INPUT0", datatype, [
-        2, 3], data), parameters={
-            "binary_data_output": True})
+    body, headers = binary(("INPUT0", datatype, [2, 3], data),
+                           parameters={"binary_data_output": True})
     reply = infer(server, datatype, body, headers)
     assert reply.status == 200, reply.body
     assert packed_back(datatype, reply) == data

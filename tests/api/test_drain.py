@@ -11,31 +11,34 @@ from testenv import PATIENCE, until
 from testenv.rawhttp import Closed
 from testenv.v2 import answer, array_tensor, request
 
-ADD = request(array_tensor("INPUT0", np.ones((1, 16), np.float32)),
-              array_tensor("INPUT1", np.ones((1, 16), np.float32)))
 ECHO = request(array_tensor("INPUT0", np.ones((1, 4), np.float32)))
 
-ON_EXECUTORS = "batching:\n  inline_max: 0\n"
+SLOW_PATH = "/v2/models/slow/infer"
+# Each request is a run of its own, of 0.3 s.
+SLOW = "input INPUT0 FP32 [1,4]\noutput OUTPUT0 FP32 [1,4]\nsleep_us 300000\n"
+pytestmark = pytest.mark.tsan
 
 
-def turns(count):
-    return request({"name": "INPUT0", "datatype": "INT64", "shape": [1], "data": [count]})
+@pytest.fixture
+def served(start_server, repository):
+    """served(options) -> a server with the models `echo` and `slow`."""
+    def start(options):
+        repository.fake("echo").fake("slow", SLOW).settings("slow", "warmup: false\n")
+        return start_server({"repository.path": repository.path, "engine": "fake", **options})
+    return start
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_ready_turns_503_at_once_and_everything_is_still_served(start_server, repository, number):
-    repository.add("add_sub")
-    server = start_server({"repository.path": repository.path, "drain.delay": "1500ms"})
+def test_ready_turns_503_at_once_and_everything_is_still_served(served, number):
+    server = served({"drain.delay": "1500ms"})
     server.signal(number)
-    reply = until(
-    lambda: (
-        lambda r: r if r.status == 503 else None)(
-            server.get("/v2/health/ready")))
+    until(lambda: server.get("/v2/health/ready").status == 503)
+    reply = server.get("/v2/health/ready")
     assert reply.json["ready"] is False and "shut" in reply.json["error"]
     assert server.get("/readyz", listener="management").status == 503
     assert server.get("/v2/health/live").status == 200
     assert server.get("/livez", listener="management").status == 200
-    assert server.infer("add_sub", ADD).status == 200
+    assert server.infer("echo", ECHO).status == 200
     assert server.metrics().value("inferd_ready") == 0
     assert server.wait() == 0
 
@@ -87,25 +90,23 @@ def test_under_load_no_request_fails(start_server, served_repository, delay):
     assert not wrong, wrong[:5]
 
 
-def test_requests_in_flight_and_in_the_queue_finish(start_server, repository):
-    repository.add("slow", "add_sub").settings("slow", ON_EXECUTORS)
-    server = start_server({"repository.path": repository.path, "executors": 1})
+def test_requests_in_flight_and_in_the_queue_finish(served):
+    server = served({"executors": 1})
     clients = [server.raw(seconds=60) for _ in range(4)]
     for client in clients:
-        client.request("POST", "/v2/models/slow/infer", turns(30_000))
+        client.request("POST", SLOW_PATH, ECHO)
     until(lambda: server.metrics().value("inferd_requests_in_flight", model="slow") == 4)
     server.signal()
     for client in clients:
         reply = client.reply()
-        assert answer(reply)["OUTPUT0"] == [30_000]
+        assert answer(reply)["OUTPUT0"] == [1] * 4
         assert reply.header("Connection").lower() == "close"
         assert client.is_closed_by_server()
     assert server.wait() == 0
 
 
-def test_idle_keep_alive_connections_are_closed(start_server, repository):
-    repository.add("add_sub")
-    server = start_server({"repository.path": repository.path, "drain.delay": "300ms"})
+def test_idle_keep_alive_connections_are_closed(served):
+    server = served({"drain.delay": "300ms"})
     clients = [server.raw() for _ in range(10)]
     for client in clients:
         assert client.get("/v2").status == 200
@@ -116,13 +117,12 @@ def test_idle_keep_alive_connections_are_closed(start_server, repository):
     assert server.wait(10) == 0
 
 
-def test_a_request_that_is_half_sent_may_finish(start_server, repository):
+def test_a_request_that_is_half_sent_may_finish(served):
     import json
-    repository.add("add_sub")
-    server = start_server({"repository.path": repository.path})
-    body = json.dumps(ADD)
+    server = served({})
+    body = json.dumps(ECHO)
     with server.raw() as raw:
-        raw.send(f"POST /v2/models/add_sub/infer HTTP/1.1\r\nHost: x\r\n"
+        raw.send(f"POST /v2/models/echo/infer HTTP/1.1\r\nHost: x\r\n"
                  f"Content-Length: {len(body)}\r\n\r\n{body[:100]}")
         time.sleep(0.2)
         server.signal()
@@ -133,13 +133,12 @@ def test_a_request_that_is_half_sent_may_finish(start_server, repository):
     assert server.wait() == 0
 
 
-def test_pipelined_requests_that_have_arrived_are_answered(start_server, repository):
+def test_pipelined_requests_that_have_arrived_are_answered(served):
     from testenv.rawhttp import request_bytes
-    repository.add("slow", "add_sub").settings("slow", ON_EXECUTORS)
-    server = start_server({"repository.path": repository.path})
+    server = served({})
     with server.raw(seconds=60) as raw:
-        raw.send(request_bytes("POST", "/v2/models/slow/infer", turns(50_000))
-                 + request_bytes("POST", "/v2/models/add_sub/infer", ADD) * 3)
+        raw.send(request_bytes("POST", SLOW_PATH, ECHO)
+                 + request_bytes("POST", "/v2/models/echo/infer", ECHO) * 3)
         until(lambda: server.metrics().value("inferd_requests_in_flight", model="slow") == 1)
         server.signal()
         statuses = []
@@ -152,13 +151,12 @@ def test_pipelined_requests_that_have_arrived_are_answered(start_server, reposit
     assert server.wait() == 0
 
 
-def test_the_time_to_drain_is_bounded(start_server, repository):
+def test_the_time_to_drain_is_bounded(served):
     """A client that never finishes its request does not hold the end up."""
-    repository.add("add_sub")
-    server = start_server({"repository.path": repository.path, "drain.timeout": "1s"})
+    server = served({"drain.timeout": "1s"})
     with server.raw() as raw:
         raw.send(
-            "POST /v2/models/add_sub/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+            "POST /v2/models/echo/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
         time.sleep(0.1)
         server.signal()
         started = time.monotonic()
@@ -168,11 +166,10 @@ def test_the_time_to_drain_is_bounded(start_server, repository):
     server.expected_exit = code
 
 
-def test_after_the_listener_closed_connections_are_refused(start_server, repository):
-    repository.add("slow").settings("slow", ON_EXECUTORS)
-    server = start_server({"repository.path": repository.path})
+def test_after_the_listener_closed_connections_are_refused(served):
+    server = served({})
     with server.raw(seconds=60) as raw:
-        raw.request("POST", "/v2/models/slow/infer", turns(100_000))
+        raw.request("POST", SLOW_PATH, ECHO)
         until(lambda: server.metrics().value("inferd_requests_in_flight", model="slow") == 1)
         server.signal()
 
@@ -191,18 +188,15 @@ def test_after_the_listener_closed_connections_are_refused(start_server, reposit
 
 def test_terminated_while_models_load(start_server, repository):
     """Loading is no reason to stay."""
-    repository.fake(
-    "late",
-     "input INPUT0 FP32 [-1,4]\noutput OUTPUT0 FP32 [-1,4]\nload_us 1500000\n")
+    repository.fake("late", SLOW + "load_us 1500000\n")
     server = start_server({"repository.path": repository.path, "engine": "fake"}, wait="listening")
     assert server.get("/v2/health/live").status == 200
     server.signal()
     assert server.wait() == 0
 
 
-def test_a_second_signal_skips_the_delay(start_server, repository):
-    repository.add("add_sub")
-    server = start_server({"repository.path": repository.path, "drain.delay": "20s",
+def test_a_second_signal_skips_the_delay(served):
+    server = served({"drain.delay": "20s",
                            "drain.timeout": "30s"})
     started = time.monotonic()
     server.signal()

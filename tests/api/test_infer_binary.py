@@ -56,11 +56,7 @@ def test_blobs_follow_the_order_of_the_request(server):
 @pytest.mark.parametrize("second", [None, True, False])
 def test_the_flag_of_an_output_wins_over_the_request_s(server, default, first, second):
     def asked(name, flag):
-        return {
-    "name": name} if flag is None else {
-        "name": name,
-        "parameters": {
-            "binary_data": flag}}
+        return {"name": name} | ({} if flag is None else {"parameters": {"binary_data": flag}})
 
     rest = {} if default is None else {"parameters": {"binary_data_output": default}}
     body, headers = binary(

@@ -133,10 +133,8 @@ def test_one_line_for_each_request(server):
 
 def test_hostile_text_stays_inside_its_field(server):
     """What a client sends cannot break a line or forge one."""
-    reply = server.get(
-    '/v2/models/x"%0A{"event":"forged"}/ready',
-    headers={
-        "X-Request-Id": "evil-1"})
+    reply = server.get('/v2/models/x"%0A{"event":"forged"}/ready',
+                       headers={"X-Request-Id": "evil-1"})
     assert reply.status in (400, 404)
     with server.raw() as raw:
         raw.send(b'GET /v2/\x1b[31m"},{"event":"forged"} HTTP/1.1\r\nHost: x\r\n\r\n')

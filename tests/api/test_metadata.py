@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from testenv import until
 
 VERSION = (Path(__file__).resolve().parents[2] / "VERSION").read_text().strip()
 FIXTURES = [  # model, inputs, outputs
@@ -75,7 +76,7 @@ def test_metadata_names_every_datatype(server, datatype):
 def test_all_served_versions_are_listed(start_server, repository):
     repository.add("versions").settings("versions", "versions:\n  policy: all\n")
     server = start_server({"repository.path": repository.path})
-    assert server.get("/v2/models/versions").json["versions"] == ["1", "2", "10"]
+    until(lambda: server.get("/v2/models/versions").json["versions"] == ["1", "2", "10"])
     for version in (1, 2, 10):
         assert server.get(f"/v2/models/versions/versions/{version}").status == 200
 
@@ -121,5 +122,5 @@ def test_config_has_what_perf_analyzer_reads(server, model, batched):
 
 
 def test_config_names_strings_as_triton_does(server):
-    assert server.get(
-        "/v2/models/identity_bytes/config").json["input"][0]["data_type"] == "TYPE_STRING"
+    config = server.get("/v2/models/identity_bytes/config").json
+    assert config["input"][0]["data_type"] == "TYPE_STRING"

@@ -95,9 +95,8 @@ def test_load_of_a_model_that_cannot_load_says_why(managed, repository):
 
 def test_load_tries_again_what_failed(managed, repository):
     repository.add("add_sub").add_broken("truncated")
-    server = managed(wait="listening",
-    **{"repository.poll_interval": "1h",
-     "repository.watch": False})
+    server = managed(wait="listening", **{"repository.poll_interval": "1h",
+                                          "repository.watch": False})
     server.wait_logged("model_version_state", model="truncated", to="FAILED")
     repository.write("truncated", 1, (repository.models / "mlp/1/model.onnx").read_bytes())
     assert server.admin("load", "truncated").status == 200

@@ -53,9 +53,8 @@ def test_health_and_metadata(client):
 @pytest.mark.parametrize("binary_out", [True, False, None])
 def test_infer(client, binary_in, binary_out):
     outputs = None if binary_out is None else [
-    triton.InferRequestedOutput(
-        name, binary_data=binary_out) for name in (
-            "OUTPUT0", "OUTPUT1")]
+        triton.InferRequestedOutput(name, binary_data=binary_out)
+        for name in ("OUTPUT0", "OUTPUT1")]
     result = client.infer("add_sub", inputs(binary_in), outputs=outputs, request_id="7",
                           priority=1, timeout=20_000_000, parameters={"k": "v", "n": 1})
     assert_right(result)
