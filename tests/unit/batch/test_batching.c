@@ -174,7 +174,7 @@ static void test_every_input_is_gathered_and_every_output_split(void **state) {
         inputs[i][1].data = texts[i];
         request_init(&requests[i], &bench.owner, 1, 1, 0);
         requests[i].job.inputs = inputs[i];
-        requests[i].job.output_mask = i == 0 ? 1 : 3;
+        requests[i].job.output_mask = i == 0 ? 1 : 2; /* the run computes both */
     }
     submit_many(requests, 2, &bench, bench.turn);
     batch_turn_run(bench.turn);

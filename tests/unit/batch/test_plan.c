@@ -145,6 +145,14 @@ static void test_limits_end_the_batch(void **state) {
     }
 }
 
+static void test_a_request_without_inputs_is_alone_when_rows_are_limited(void **state) {
+    (void)state;
+    struct batch_plan plan;
+    batch_plan_start(&plan, NULL, 0, 1);
+    batch_plan_limit(&plan, 1, UINT32_MAX); /* such a model is not batchable */
+    assert_true(batch_plan_full(&plan));
+}
+
 static void test_a_first_request_over_the_limit_is_taken_and_alone(void **state) {
     (void)state;
     struct tensor first = tensor_of(DATATYPE_FP32, 2, (int64_t[]){100, 4});
@@ -161,6 +169,7 @@ int main(void) {
         cmocka_unit_test(test_every_input_must_agree),
         cmocka_unit_test(test_a_request_whose_inputs_differ_in_rows_is_alone),
         cmocka_unit_test(test_limits_end_the_batch),
+        cmocka_unit_test(test_a_request_without_inputs_is_alone_when_rows_are_limited),
         cmocka_unit_test(test_a_first_request_over_the_limit_is_taken_and_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -120,6 +120,27 @@ static void test_a_queued_job_can_be_cancelled(void **state) {
     bench_done(&bench);
 }
 
+static void test_a_queue_can_go_as_soon_as_its_last_job_is_cancelled(void **state) {
+    (void)state;
+    struct bench bench;
+    bench_init(&bench, BENCH_MODEL, &bench_options, NULL);
+    struct batch_queue *other =
+        batch_queue_new(bench.pool, bench.engine, bench.model, &bench_options, NULL);
+    engine_fake_hold(bench.engine, true);
+    struct request first, second;
+    request_init(&first, &bench.owner, 1, 1, 1);
+    request_init(&second, &bench.owner, 1, 1, 2);
+    request_submit(&first, bench.queue, NULL);
+    bench_wait_held(&bench, 1);
+    request_submit(&second, other, NULL);
+    assert_true(batch_cancel(&second.job));
+    batch_queue_free(&other);
+    engine_fake_hold(bench.engine, false);
+    owner_wait(&bench.owner, 1);
+    request_check_answer(&first);
+    bench_done(&bench);
+}
+
 static void test_a_running_job_that_is_cancelled_has_no_result(void **state) {
     (void)state;
     struct bench bench;
@@ -383,6 +404,7 @@ int main(void) {
         cmocka_unit_test(test_a_job_without_a_turn_goes_to_the_executors),
         cmocka_unit_test(test_a_job_of_the_turn_can_be_cancelled),
         cmocka_unit_test(test_a_queued_job_can_be_cancelled),
+        cmocka_unit_test(test_a_queue_can_go_as_soon_as_its_last_job_is_cancelled),
         cmocka_unit_test(test_a_running_job_that_is_cancelled_has_no_result),
         cmocka_unit_test(test_a_job_cancelled_by_its_neighbours_done_has_no_result),
         cmocka_unit_test(test_a_job_can_be_submitted_again_when_it_is_done),

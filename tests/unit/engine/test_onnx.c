@@ -156,7 +156,8 @@ static void test_only_the_outputs_asked_for_are_given(void **state) {
     assert_true(((const float *)result->outputs[1].data)[3] == -97);
     engine_result_unref(&result);
     struct err_text text;
-    assert_int_equal(model->ops->run(model, inputs, 0, &result, &text), ERR_INVALID);
+    assert_int_equal(model->ops->run(model, inputs, 4, &result, &text), ERR_INVALID);
+    assert_string_equal(text.s, "no output was asked for");
     assert_null(result);
     engine->ops->unload(&model);
 }

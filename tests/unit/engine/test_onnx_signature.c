@@ -182,6 +182,33 @@ static void test_an_optional_output_without_a_value_fails_the_run(void **state) 
     buffer_done(&optional);
 }
 
+static void test_a_model_may_have_no_inputs(void **state) {
+    (void)state;
+    struct buffer tensor, optional, truth;
+    buffer_init(&tensor, 4096);
+    buffer_init(&optional, 4096);
+    buffer_init(&truth, 4096);
+    onnx_type_tensor(&tensor, 1, (int64_t[]){-1}, 1);
+    onnx_type_tensor(&truth, 9, (int64_t[]){1}, 0);
+    struct onnx_value output = {"Y", buffer_str(&truth)};
+    struct onnx_node nodes[] = {{"Optional", "", "NOTHING", buffer_str(&tensor)},
+                                {"OptionalHasElement", "NOTHING", "Y", {NULL, 0}}};
+    const char *path = own_file("constant.onnx");
+    onnx_write(path, &(struct onnx_graph){NULL, &output, 0, 1, nodes, 2});
+    struct engine_model *model = load(engine, path);
+    assert_int_equal(engine->ops->signature(model)->input_count, 0);
+    assert_false(engine->ops->signature(model)->batchable);
+    struct engine_result *result = run(model, NULL, 1);
+    assert_int_equal(result->outputs[0].datatype, DATATYPE_BOOL);
+    assert_int_equal(result->outputs[0].count, 1);
+    assert_int_equal(*(const uint8_t *)result->outputs[0].data, 0);
+    engine_result_unref(&result);
+    engine->ops->unload(&model);
+    buffer_done(&tensor);
+    buffer_done(&optional);
+    buffer_done(&truth);
+}
+
 int main(void) {
     if (UNDER_THREAD_SANITIZER) {
         print_message("skipped: ONNX Runtime is not built for ThreadSanitizer\n");
@@ -194,6 +221,7 @@ int main(void) {
         cmocka_unit_test(test_more_tensors_than_the_limit_are_refused),
         cmocka_unit_test(test_as_many_tensors_as_the_limit_all_have_their_bit),
         cmocka_unit_test(test_an_optional_output_without_a_value_fails_the_run),
+        cmocka_unit_test(test_a_model_may_have_no_inputs),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }
