@@ -24,6 +24,7 @@ struct call {
     bool traced;
     struct trace_context trace;
     struct body_buffer *body;      /* the response's; NULL until call_body */
+    struct buffer inflated;        /* the request's body, when it came compressed */
     struct str origin;             /* CORS: the origin to allow; p == NULL: none */
     struct model_version *version; /* counted; NULL when none was found */
     int64_t rows;                  /* rows asked for; 0 when it did not get that far */

@@ -3,11 +3,11 @@
  *
  * While the job waits or runs, the exchange stays (its arena holds the inputs). A deadline that
  * passes while it waits takes it out and answers 504; a peer that goes away frees its place. */
+#include "api/body.h"
 #include "api/call.h"
 #include "api/handlers.h"
 #include "api/lookup.h"
 #include "base/num.h"
-#include "protocol/coding.h"
 
 struct infer {
     struct call *call;
@@ -22,36 +22,10 @@ static uint64_t now_of(const struct call *call) {
     return clock_now(call->loop->service->clock);
 }
 
-/* The body without its content coding; inflated bodies live in the arena. */
-static enum err plain_body(struct call *call, char **ret_body, size_t *ret_length,
-                           struct err_text *text) {
-    struct http_request *request = &call->exchange->request;
-    *ret_body = request->body;
-    *ret_length = request->body_length;
-    struct str header = http_header_find(request, STR("Content-Encoding"));
-    enum coding coding = CODING_IDENTITY;
-    enum err e = header.p ? coding_from_content_encoding(header, &coding, text) : ERR_OK;
-    if (e || coding == CODING_IDENTITY)
-        return e;
-    struct buffer out;
-    buffer_init(&out, call->loop->service->options.inflated_bytes_max);
-    e = coding_inflate(coding, (struct str){request->body, request->body_length}, &out, text);
-    if (!e) {
-        enum { SPARE = 16 }; /* as the net layer leaves behind a body, for in-situ parsing */
-        char *copy = arena_new(&call->exchange->arena, out.used + SPARE);
-        if (out.used)
-            memcpy(copy, out.data, out.used);
-        *ret_body = copy;
-        *ret_length = out.used;
-    }
-    buffer_done(&out);
-    return e;
-}
-
 static enum err read_request(struct call *call, struct infer *infer, struct err_text *text) {
     char *body;
     size_t length;
-    enum err e = plain_body(call, &body, &length, text);
+    enum err e = call_plain_body(call, &body, &length, text);
     if (e)
         return e;
     int64_t json_length = V2_NO_HEADER_LENGTH;
@@ -110,6 +84,14 @@ static void write_response(struct call *call, struct infer *infer) {
                        parts, part_count);
 }
 
+/* The engine and the batcher do not know whose model they run. */
+static void fail_job(struct call *call, const struct batch_job *job) {
+    struct err_text text;
+    enum err e = err_set(&text, job->err, "%s (model '%s', version %s)", job->text.s,
+                         call->version->model, call->version->version);
+    call_fail(call, e, &text);
+}
+
 static void job_done(struct batch_job *job) {
     struct infer *infer = CONTAINER_OF(job, struct infer, job);
     struct call *call = infer->call;
@@ -121,7 +103,7 @@ static void job_done(struct batch_job *job) {
     if (call->responded)
         http_exchange_release(call->exchange); /* answered at the deadline; the run has ended now */
     else if (job->err)
-        call_fail(call, job->err, &job->text);
+        fail_job(call, job);
     else
         write_response(call, infer);
 }
@@ -153,7 +135,8 @@ static void submit(struct call *call, struct infer *infer) {
     job->done = job_done;
     enum err e = batch_submit(call->version->queue, call->loop->turn, job, &job->text);
     if (e) {
-        call_fail(call, e, &job->text);
+        job->err = e;
+        fail_job(call, job);
         return;
     }
     infer->submitted = true;

@@ -1,5 +1,6 @@
 /* The model repository extension: index, load, unload. Orders go to the manager's thread and come
  * back to the loop that asked. */
+#include "api/body.h"
 #include "api/call.h"
 #include "api/handlers.h"
 #include "base/memory.h"
@@ -9,24 +10,15 @@
 
 static const char json_type[] = "application/json";
 
-/* {"ready": true} asks for ready versions only. An empty body is a body. */
-static enum err read_index_request(const struct http_request *request, bool *ret_ready_only,
-                                   struct err_text *text) {
+/* {"ready": true} asks for ready versions only. An empty body asks for all. */
+static enum err read_index_request(struct call *call, bool *ret_ready_only, struct err_text *text) {
     *ret_ready_only = false;
-    if (request->body_length == 0)
-        return ERR_OK;
-    yyjson_read_err error;
-    yyjson_doc *document = yyjson_read_opts(request->body, request->body_length, 0, NULL, &error);
-    if (!document)
-        return err_set(text, ERR_INVALID, "failed to parse the request JSON: %s at byte %zu",
-                       error.msg, error.pos);
-    yyjson_val *root = yyjson_doc_get_root(document);
-    yyjson_val *ready = yyjson_obj_get(root, "ready");
-    enum err e = ERR_OK;
-    if (!yyjson_is_obj(root))
-        e = err_set(text, ERR_INVALID, "the body of a repository index request is a JSON object");
-    else if (ready && !yyjson_is_bool(ready))
-        e = err_set(text, ERR_INVALID, "'ready' is a boolean in a repository index request");
+    yyjson_doc *document;
+    enum err e = call_json_body(call, "a repository index request", &document, text);
+    yyjson_val *ready = yyjson_obj_get(yyjson_doc_get_root(document), "ready");
+    if (ready && !yyjson_is_bool(ready))
+        e = err_set(text, ERR_INVALID,
+                    "'ready' must be true or false in a repository index request");
     else
         *ret_ready_only = yyjson_get_bool(ready);
     yyjson_doc_free(document);
@@ -50,7 +42,7 @@ static void add_index_entry(struct buffer *body, const char *model,
 void handle_repository_index(struct call *call) {
     bool ready_only;
     struct err_text text;
-    enum err e = read_index_request(&call->exchange->request, &ready_only, &text);
+    enum err e = read_index_request(call, &ready_only, &text);
     if (e) {
         call_fail(call, e, &text);
         return;
@@ -97,19 +89,12 @@ static void order_done(struct model_order *model_order) {
 /* `parameters` of load may carry Triton's config and file overrides, which change what is served
  * without a trace in the repository: refused by name. Anything else is ignored, as Triton's clients
  * send unload_dependents. */
-static enum err check_order_body(const struct http_request *request, struct err_text *text) {
-    if (request->body_length == 0)
-        return ERR_OK;
-    yyjson_read_err error;
-    yyjson_doc *document = yyjson_read_opts(request->body, request->body_length, 0, NULL, &error);
-    if (!document)
-        return err_set(text, ERR_INVALID, "failed to parse the request JSON: %s at byte %zu",
-                       error.msg, error.pos);
-    yyjson_val *root = yyjson_doc_get_root(document);
-    yyjson_val *parameters = yyjson_obj_get(root, "parameters");
-    enum err e = ERR_OK;
-    if (!yyjson_is_obj(root) || (parameters && !yyjson_is_obj(parameters)))
-        e = err_set(text, ERR_INVALID, "the body is a JSON object, and so are its 'parameters'");
+static enum err check_order_body(struct call *call, struct err_text *text) {
+    yyjson_doc *document;
+    enum err e = call_json_body(call, "a load or unload request", &document, text);
+    yyjson_val *parameters = yyjson_obj_get(yyjson_doc_get_root(document), "parameters");
+    if (parameters && !yyjson_is_obj(parameters))
+        e = err_set(text, ERR_INVALID, "'parameters' must be a JSON object");
     yyjson_obj_iter iterator = yyjson_obj_iter_with(parameters);
     yyjson_val *key;
     while (!e && (key = yyjson_obj_iter_next(&iterator))) {
@@ -127,7 +112,7 @@ static enum err check_order_body(const struct http_request *request, struct err_
 
 static void handle_order(struct call *call, bool unload) {
     struct err_text text;
-    enum err e = check_order_body(&call->exchange->request, &text);
+    enum err e = check_order_body(call, &text);
     if (!e && !model_name_valid(call->match.model))
         e = err_set(
             &text, ERR_INVALID,

@@ -86,6 +86,7 @@ static void on_finished(void *context, struct http_exchange *exchange,
     metric_add(process, loop->shard, METRIC_HTTP_BYTES_OUT, 0, sent->bytes_out);
     access_log_request(call, sent);
     infer_finished(call, sent);
+    buffer_done(&call->inflated);
     body_give_back(call);
 }
 
