@@ -76,6 +76,7 @@ enum err v2_json_parse(struct v2_reader *reader, char *json, size_t length, yyjs
     yyjson_alc allocator = {pool_malloc, pool_realloc, pool_free, &pool};
     yyjson_read_flag flags =
         YYJSON_READ_INSITU | YYJSON_READ_BIGNUM_AS_RAW | YYJSON_READ_ALLOW_INF_AND_NAN;
+    memset(json + length, 0, YYJSON_PADDING_SIZE); /* else it reads on in what lay there before */
     yyjson_read_err error = {.msg = "the body is empty"};
     yyjson_doc *document = yyjson_read_opts(json, length, flags, &allocator, &error);
     if (!document) {
