@@ -104,6 +104,7 @@ def test_the_version_without_a_number_is_the_newest(server, version, plus):
 def test_each_version_answers_for_itself(start_server, repository):
     repository.add("versions").settings("versions", "versions:\n  policy: all\n")
     server = start_server({"repository.path": repository.path})
+    server.wait_versions("versions", 1, 2, 10)
     zeros = request(array_tensor("INPUT0", np.zeros((1, 4), np.float32)))
     for version in (1, 2, 10):
         reply = server.infer("versions", zeros, version=version)

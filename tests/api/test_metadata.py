@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from testenv import until
 
 VERSION = (Path(__file__).resolve().parents[2] / "VERSION").read_text().strip()
 FIXTURES = [  # model, inputs, outputs
@@ -76,7 +75,7 @@ def test_metadata_names_every_datatype(server, datatype):
 def test_all_served_versions_are_listed(start_server, repository):
     repository.add("versions").settings("versions", "versions:\n  policy: all\n")
     server = start_server({"repository.path": repository.path})
-    until(lambda: server.get("/v2/models/versions").json["versions"] == ["1", "2", "10"])
+    server.wait_versions("versions", 1, 2, 10)
     for version in (1, 2, 10):
         assert server.get(f"/v2/models/versions/versions/{version}").status == 200
 

@@ -108,6 +108,7 @@ def test_all_models_at_once(server):
 def test_versions_are_counted_apart(start_server, repository):
     repository.add("versions").settings("versions", "versions:\n  policy: all\n")
     server = start_server({"repository.path": repository.path})
+    server.wait_versions("versions", 1, 2, 10)
     body = request(array_tensor("INPUT0", np.zeros((1, 4), np.float32)))
     server.infer("versions", body, version=1)
     server.infer("versions", body, version=1)

@@ -132,6 +132,13 @@ class Server:
         until(self.is_ready, seconds, "readiness")
         return self
 
+    def wait_versions(self, model, *versions, seconds=15):
+        """Until just these versions of a model serve: readiness asks for one of each model only."""
+        path = f"/v2/models/{model}"
+        expected = [str(version) for version in versions]
+        until(lambda: self.get(path).json.get("versions") == expected, seconds, f"{expected}")
+        return self
+
     def signal(self, number=signal.SIGTERM):
         self.process.send_signal(number)
 
