@@ -9,8 +9,8 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static void print_header(const char *title, const char *source, const char *intro) {
-    printf("<!-- Written by `make docs` from src/%s: do not edit. -->\n# %s\n\n%s\n\n", source, title,
-           intro);
+    printf("<!-- Written by `make docs` from src/%s: do not edit. -->\n# %s\n\n%s\n\n", source,
+           title, intro);
 }
 
 struct error {
@@ -26,23 +26,32 @@ static const struct error errors[] = {
 };
 
 static void print_errors(void) {
-    static const char *const grpc_names[] = {
-        "OK",        "CANCELLED",         "UNKNOWN",
-        "INVALID_ARGUMENT",               "DEADLINE_EXCEEDED",
-        "NOT_FOUND", "ALREADY_EXISTS",    "PERMISSION_DENIED",
-        "RESOURCE_EXHAUSTED",             "FAILED_PRECONDITION",
-        "ABORTED",   "OUT_OF_RANGE",      "UNIMPLEMENTED",
-        "INTERNAL",  "UNAVAILABLE",       "DATA_LOSS",
-        "UNAUTHENTICATED"};
-    print_header("Errors", "base/error.def",
-                 "Every way a request can fail. The body is always `{\"error\": \"...\"}`; its text names\n"
-                 "what was wrong, and is the one below only when nothing better is known.");
+    static const char *const grpc_names[] = {"OK",
+                                             "CANCELLED",
+                                             "UNKNOWN",
+                                             "INVALID_ARGUMENT",
+                                             "DEADLINE_EXCEEDED",
+                                             "NOT_FOUND",
+                                             "ALREADY_EXISTS",
+                                             "PERMISSION_DENIED",
+                                             "RESOURCE_EXHAUSTED",
+                                             "FAILED_PRECONDITION",
+                                             "ABORTED",
+                                             "OUT_OF_RANGE",
+                                             "UNIMPLEMENTED",
+                                             "INTERNAL",
+                                             "UNAVAILABLE",
+                                             "DATA_LOSS",
+                                             "UNAUTHENTICATED"};
+    print_header(
+        "Errors", "base/error.def",
+        "Every way a request can fail. The body is always `{\"error\": \"...\"}`; its text names\n"
+        "what was wrong, and is the one below only when nothing better is known.");
     printf("| error | HTTP | gRPC | text |\n|---|---|---|---|\n");
     for (size_t i = 0; i < COUNT(errors); i++) {
         const struct error *e = &errors[i];
-        const char *grpc = e->grpc >= 0 && (size_t)e->grpc < COUNT(grpc_names)
-                               ? grpc_names[e->grpc]
-                               : "?";
+        const char *grpc =
+            e->grpc >= 0 && (size_t)e->grpc < COUNT(grpc_names) ? grpc_names[e->grpc] : "?";
         printf("| `%s` | %d | %s | %s |\n", e->name, e->http, grpc, e->text);
     }
 }
@@ -67,8 +76,8 @@ static void print_routes(void) {
     for (size_t i = 0; i < COUNT(routes); i++) {
         const struct route *r = &routes[i];
         const char *door = r->doors == (DOOR_DATA | DOOR_MANAGEMENT) ? "both"
-                           : r->doors == DOOR_DATA                  ? "data"
-                                                                    : "management";
+                           : r->doors == DOOR_DATA                   ? "data"
+                                                                     : "management";
         const char *token = strcmp(r->needs, "ADMIN_TOKEN") == 0  ? "the admin token"
                             : strcmp(r->needs, "DATA_TOKEN") == 0 ? "the data token, if configured"
                                                                   : "none";
