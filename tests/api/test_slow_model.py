@@ -37,7 +37,7 @@ def test_a_model_that_proves_slow_leaves_the_loops(started):
         began = time.monotonic()
         assert started.infer("add_sub", ADD).status == 200
         assert started.get("/v2/health/live").status == 200
-        assert time.monotonic() - began < 0.3 * PATIENCE
+        assert time.monotonic() - began < 1.0 * PATIENCE
     for client in clients:
         assert answer(client.reply())["OUTPUT0"] == [10_000]
         client.close()
