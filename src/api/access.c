@@ -35,7 +35,7 @@ enum err access_check(const struct call *call, struct err_text *text) {
 
 void access_read_origin(struct call *call) {
     const struct service_options *options = &call->loop->service->options;
-    if (options->cors_origin_count == 0)
+    if (options->cors_origin_count == 0 || call->loop->door != DOOR_DATA)
         return;
     struct str origin = http_header_find(&call->exchange->request, STR("Origin"));
     for (size_t i = 0; origin.p && i < options->cors_origin_count; i++) {
@@ -45,53 +45,28 @@ void access_read_origin(struct call *call) {
     }
 }
 
-static void respond_empty(struct call *call, int status, const struct http_header *extra,
-                          size_t count) {
+void access_respond_options(struct call *call) {
     call->responded = true;
-    struct http_header headers[8] = {{STR("X-Request-Id"), call->request_id}};
-    CHECK(count < ARRAY_LEN(headers));
-    for (size_t i = 0; i < count; i++)
-        headers[1 + i] = extra[i];
-    http_respond(
-        call->exchange,
-        &(struct http_response){.status = status, .headers = headers, .header_count = 1 + count});
-}
-
-bool access_preflight(struct call *call) {
-    struct str method =
+    struct http_header headers[8] = {{STR("X-Request-Id"), call->request_id},
+                                     {STR("Allow"), str_of(call->allow)}};
+    size_t count = 2;
+    struct str asked =
         http_header_find(&call->exchange->request, STR("Access-Control-Request-Method"));
-    if (call->origin.p && method.p) {
-        struct http_header headers[] = {
+    if (call->origin.p && asked.p) {
+        const struct http_header preflight[] = {
             {STR("Access-Control-Allow-Origin"), call->origin},
-            {STR("Access-Control-Allow-Methods"), STR("GET, HEAD, POST, OPTIONS")},
+            {STR("Access-Control-Allow-Methods"), str_of(call->allow)},
             {STR("Access-Control-Allow-Headers"),
              STR("Authorization, Content-Type, Content-Encoding, Inference-Header-Content-Length, "
                  "X-Request-Id, traceparent")},
             {STR("Access-Control-Max-Age"), STR("600")},
             {STR("Vary"), STR("Origin")},
         };
-        respond_empty(call, 204, headers, ARRAY_LEN(headers));
-        return true;
+        memcpy(headers + count, preflight, sizeof preflight);
+        count += ARRAY_LEN(preflight);
     }
-    struct http_header allow = {STR("Allow"), STR("GET, HEAD, POST, OPTIONS")};
-    respond_empty(call, 204, &allow, 1);
-    return true;
-}
-
-void access_respond_bad_method(struct call *call, const char *allow, const struct err_text *text) {
-    call->err = ERR_BAD_METHOD;
-    call->responded = true;
-    struct buffer *body = call_body(call);
-    v2_error_write(body, text->s);
-    struct http_header headers[] = {{STR("Content-Type"), STR("application/json")},
-                                    {STR("X-Request-Id"), call->request_id},
-                                    {STR("Allow"), str_of(allow)}};
-    struct str part = buffer_str(body);
-    http_respond(call->exchange, &(struct http_response){.status = 405,
-                                                         .headers = headers,
-                                                         .header_count = ARRAY_LEN(headers),
-                                                         .parts = &part,
-                                                         .part_count = 1});
+    http_respond(call->exchange,
+                 &(struct http_response){.status = 204, .headers = headers, .header_count = count});
 }
 
 void access_log_request(struct call *call, const struct http_sent *sent) {

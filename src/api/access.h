@@ -8,12 +8,10 @@
  * configured. */
 enum err access_check(const struct call *call, struct err_text *text) MUST_CHECK;
 
-/* Sets call->origin when the request's Origin is one of those configured. */
+/* Sets call->origin when the request's Origin is one of those configured; data listener only. */
 void access_read_origin(struct call *call);
-/* Answers an OPTIONS request. False: the request is no preflight and there is no such thing here.
- */
-bool access_preflight(struct call *call);
-void access_respond_bad_method(struct call *call, const char *allow, const struct err_text *text);
+/* OPTIONS on a path that exists: Allow, and the CORS preflight's headers when the origin may. */
+void access_respond_options(struct call *call);
 
 void access_log_request(struct call *call, const struct http_sent *sent);
 void access_log_refusal(struct api_loop *loop, const struct http_refusal *refusal);

@@ -13,6 +13,7 @@ struct buffer *call_body(struct call *call) {
     struct body_buffer *spare = call->loop->spare_buffers;
     if (spare) {
         call->loop->spare_buffers = spare->next;
+        call->loop->spare_buffer_count--;
     } else {
         spare = mem_new(sizeof *spare);
         buffer_init(&spare->buffer, call->loop->service->options.response_bytes_max);
@@ -44,15 +45,16 @@ static void add_common_headers(struct call *call, struct headers *headers, int s
         add_header(headers, STR("Access-Control-Expose-Headers"),
                    STR("X-Request-Id, Inference-Header-Content-Length, Retry-After"));
     }
+    if (call->allow)
+        add_header(headers, STR("Allow"), str_of(call->allow));
     if (call->err == ERR_QUEUE_FULL || status == 503)
         add_header(headers, STR("Retry-After"), STR("1"));
     if (call->err == ERR_UNAUTHENTICATED)
         add_header(headers, STR("WWW-Authenticate"), STR("Bearer"));
 }
 
-/* Compresses the answer into arena-owned memory when the client asks and it pays. */
-static enum coding compress(struct call *call, const struct str *parts, size_t part_count,
-                            struct str *ret_compressed) {
+/* Compresses the answer into call->deflated when the client asks and it pays. */
+static enum coding compress(struct call *call, const struct str *parts, size_t part_count) {
     const struct service_options *options = &call->loop->service->options;
     if (!options->compression)
         return CODING_IDENTITY;
@@ -60,25 +62,30 @@ static enum coding compress(struct call *call, const struct str *parts, size_t p
     size_t total = 0;
     for (size_t i = 0; i < part_count; i++)
         total += parts[i].n;
-    if (!accept.p || total < options->compression_bytes_min)
+    if (!accept.p || total < options->compression_bytes_min ||
+        total > options->compression_bytes_max)
         return CODING_IDENTITY;
     enum coding coding = coding_from_accept_encoding(accept);
     if (coding == CODING_IDENTITY)
         return coding;
-    struct buffer out;
-    buffer_init(&out, total); /* not smaller: not worth it */
-    if (coding_deflate(coding, parts, part_count, &out, NULL) != ERR_OK) {
-        buffer_done(&out);
+    buffer_init(&call->deflated, total); /* not smaller: not worth it */
+    if (coding_deflate(coding, parts, part_count, &call->deflated, NULL) != ERR_OK)
         return CODING_IDENTITY;
-    }
-    *ret_compressed = (struct str){arena_copy(&call->exchange->arena, buffer_str(&out)), out.used};
-    buffer_done(&out);
     return coding;
 }
 
 void call_respond_parts(struct call *call, int status, const char *content_type,
                         const struct str *blobs, size_t blob_count) {
     CHECK(!call->responded);
+    if (call->body && call->body->buffer.full) {
+        struct err_text text;
+        call_fail(call,
+                  err_set(&text, ERR_INTERNAL,
+                          "the answer is larger than limits.response_max (%zu bytes)",
+                          call->body->buffer.max),
+                  &text);
+        return;
+    }
     call->responded = true;
     struct str parts[HTTP_RESPONSE_PARTS_MAX];
     CHECK(blob_count < HTTP_RESPONSE_PARTS_MAX);
@@ -89,10 +96,9 @@ void call_respond_parts(struct call *call, int status, const char *content_type,
         parts[part_count++] = blobs[i];
     struct headers headers = {.count = 0};
     add_common_headers(call, &headers, status, content_type);
-    struct str compressed;
-    enum coding coding = compress(call, parts, part_count, &compressed);
+    enum coding coding = compress(call, parts, part_count);
     if (coding != CODING_IDENTITY) {
-        parts[0] = compressed;
+        parts[0] = buffer_str(&call->deflated);
         part_count = 1;
         add_header(&headers, STR("Content-Encoding"), str_of(coding_name(coding)));
         add_header(&headers, STR("Vary"), STR("Accept-Encoding"));

@@ -13,7 +13,7 @@ struct body_buffer {
     struct body_buffer *next;
 };
 
-enum { REQUEST_ID_MAX = 128, BODY_BUFFER_KEEP_MAX = 65536 };
+enum { REQUEST_ID_MAX = 128, BODY_BUFFER_KEEP_MAX = 65536, SPARE_BUFFERS_MAX = 64 };
 
 struct call {
     struct http_exchange *exchange;
@@ -25,12 +25,14 @@ struct call {
     struct trace_context trace;
     struct body_buffer *body;      /* the response's; NULL until call_body */
     struct buffer inflated;        /* the request's body, when it came compressed */
+    struct buffer deflated;        /* the answer, when it goes compressed */
     struct str origin;             /* CORS: the origin to allow; p == NULL: none */
     struct model_version *version; /* counted; NULL when none was found */
     int64_t rows;                  /* rows asked for; 0 when it did not get that far */
     uint64_t queue_ns, compute_ns;
     enum err err;
     bool responded;
+    const char *allow;            /* header Allow, or NULL */
     struct infer *infer;          /* the inference's state (infer.c) */
     const char *inference_header; /* response header Inference-Header-Content-Length, or NULL */
 };
@@ -38,7 +40,8 @@ struct call {
 /* The response's buffer, from the loop's spares. */
 struct buffer *call_body(struct call *call);
 
-/* Answers with what call_body holds. `content_type` e.g. "application/json". */
+/* Answers with what call_body holds; ERR_INTERNAL when it did not fit limits.response_max.
+ * `content_type` e.g. "application/json". */
 void call_respond(struct call *call, int status, const char *content_type);
 /* The same, with `blobs` after the buffer's bytes; compresses when the client asked and it pays. */
 void call_respond_parts(struct call *call, int status, const char *content_type,

@@ -130,6 +130,7 @@ static void submit(struct call *call, struct infer *infer) {
     job->output_mask = 0;
     for (size_t i = 0; i < infer->request.output_count; i++)
         job->output_mask |= (uint64_t)1 << infer->request.outputs[i].index;
+    CHECK(call->loop->turn);
     job->deadline_ns = deadline_of(call, &infer->request);
     job->owner = loop_mailbox(call->loop->loop);
     job->done = job_done;
@@ -140,7 +141,7 @@ static void submit(struct call *call, struct infer *infer) {
         return;
     }
     infer->submitted = true;
-    if (job->state != BATCH_JOB_TURN && job->deadline_ns != UINT64_MAX)
+    if (job->deadline_ns != UINT64_MAX)
         loop_timer_start(call->loop->loop, &infer->deadline, job->deadline_ns, deadline_passed);
 }
 

@@ -36,15 +36,13 @@ static struct call *call_new(struct api_loop *loop, struct http_exchange *exchan
 static void on_request(void *context, struct http_exchange *exchange) {
     struct api_loop *loop = context;
     struct call *call = call_new(loop, exchange);
-    if (exchange->request.method == HTTP_OPTIONS && access_preflight(call))
-        return;
     const struct service_options *options = &loop->service->options;
     struct err_text text;
-    const char *allow = NULL;
-    enum err e = route_find(&exchange->arena, &exchange->request, loop->door,
-                            options->admin_on_data ? DOOR_DATA : 0, &call->match, &allow, &text);
-    if (e == ERR_BAD_METHOD) {
-        access_respond_bad_method(call, allow, &text);
+    enum err e =
+        route_find(&exchange->arena, &exchange->request, loop->door,
+                   options->admin_on_data ? DOOR_DATA : 0, &call->match, &call->allow, &text);
+    if (e == ERR_BAD_METHOD && exchange->request.method == HTTP_OPTIONS) {
+        access_respond_options(call);
         return;
     }
     if (!e)
@@ -65,14 +63,17 @@ static void body_give_back(struct call *call) {
     call->body = NULL;
     if (!body)
         return;
-    if (body->buffer.capacity > BODY_BUFFER_KEEP_MAX) {
+    struct api_loop *loop = call->loop;
+    if (body->buffer.capacity > BODY_BUFFER_KEEP_MAX ||
+        loop->spare_buffer_count >= SPARE_BUFFERS_MAX) {
         buffer_done(&body->buffer);
         mem_free(&body);
         return;
     }
     buffer_clear(&body->buffer);
-    body->next = call->loop->spare_buffers;
-    call->loop->spare_buffers = body;
+    body->next = loop->spare_buffers;
+    loop->spare_buffers = body;
+    loop->spare_buffer_count++;
 }
 
 static void on_finished(void *context, struct http_exchange *exchange,
@@ -87,6 +88,7 @@ static void on_finished(void *context, struct http_exchange *exchange,
     access_log_request(call, sent);
     infer_finished(call, sent);
     buffer_done(&call->inflated);
+    buffer_done(&call->deflated);
     body_give_back(call);
 }
 
@@ -121,7 +123,8 @@ const struct http_handler service_handler = {on_request, on_cancelled, on_finish
 void api_loop_init(struct api_loop *loop, struct service *service, struct loop *event_loop,
                    enum door door, uint32_t shard) {
     *loop = (struct api_loop){.service = service, .loop = event_loop, .door = door, .shard = shard};
-    loop->turn = batch_turn_new(shard, service->clock);
+    if (door == DOOR_DATA)
+        loop->turn = batch_turn_new(shard, service->clock);
     loop->ring = log_ring_new(service->log);
 }
 
@@ -138,9 +141,10 @@ void api_loop_done(struct api_loop *loop) {
     mem_free(&loop->data_token);
 }
 
-void api_loop_turn_end(void *context) {
+bool api_loop_turn_end(void *context) {
     struct api_loop *loop = context;
     batch_turn_run(loop->turn);
+    return batch_turn_pending(loop->turn);
 }
 
 /* News for a loop: a catalog, or tokens. */

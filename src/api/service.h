@@ -29,6 +29,7 @@ struct service_options {
     uint64_t response_bytes_max;    /* JSON part of a response */
     uint64_t request_timeout_ns;    /* 0: none */
     uint64_t compression_bytes_min; /* smaller answers are not compressed */
+    uint64_t compression_bytes_max; /* nor are larger ones: it would hold up the loop */
     bool compression;
     bool log_access;
     bool log_health; /* health and metrics requests too */
@@ -55,9 +56,10 @@ struct api_loop {
     enum door door;
     uint32_t shard;
     struct catalog *catalog; /* NULL until the first one arrives */
-    struct batch_turn *turn;
+    struct batch_turn *turn; /* NULL on the management listener, which runs no inference */
     struct log_ring *ring;
     struct body_buffer *spare_buffers;
+    uint32_t spare_buffer_count;
     char *admin_token; /* NULL: not configured or not readable */
     char *data_token;
 };
@@ -69,8 +71,9 @@ void api_loop_init(struct api_loop *loop, struct service *service, struct loop *
                    enum door door, uint32_t shard);
 /* Thread: after the loop ended. */
 void api_loop_done(struct api_loop *loop);
-/* The loop's turn_end: runs what the turn brought. Thread: loop. */
-void api_loop_turn_end(void *api_loop);
+/* The loop's turn_end: runs what the turn brought. True: some of it is left for the next turn.
+ * Thread: loop. */
+bool api_loop_turn_end(void *api_loop);
 
 /* Thread: any. The loop takes its own reference. */
 void api_loop_send_catalog(struct api_loop *loop, struct catalog *catalog);

@@ -6,6 +6,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 enum { CAPACITY_MIN = 256 };
 
@@ -33,7 +34,12 @@ char *buffer_reserve(struct buffer *buffer, size_t more) {
         size_t doubled = buffer->capacity > buffer->max / 2 ? buffer->max : buffer->capacity * 2;
         size_t want = MAX(MAX(need, doubled), MIN((size_t)CAPACITY_MIN, buffer->max));
         CHECK(want < SIZE_MAX);
-        buffer->data = mem_resize(buffer->data, want + 1); /* one more: see buffer_add_format */
+        char *grown = realloc(buffer->data, want + 1); /* one more: see buffer_add_format */
+        if (!grown) {
+            buffer->full = true;
+            return NULL;
+        }
+        buffer->data = grown;
         buffer->capacity = want;
     }
     return buffer->data + buffer->used;

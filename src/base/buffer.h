@@ -1,4 +1,5 @@
-/* A growing byte buffer, born with its maximum. Past the maximum it stops growing and remembers
+/* A growing byte buffer, born with its maximum. Past the maximum, or when memory is out, it stops
+ * growing and remembers
  * (`full`), so that a writer checks once at the end. Memory: heap. */
 #pragma once
 

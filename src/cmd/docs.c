@@ -1,4 +1,4 @@
-/* `inferd docs PAGE` and `inferd --version`: what the program knows of itself. */
+/* `inferd docs PAGE`, `inferd config` and `inferd --version`: what the program knows of itself. */
 #include "cmd/commands.h"
 #include "config/config.h"
 #include "engine/engine.h"
@@ -33,6 +33,20 @@ int command_docs(int argc, char **argv) {
     }
     fprintf(stderr, "usage: inferd docs configuration|model|metrics|schema\n");
     return EXIT_USAGE;
+}
+
+int command_config(int argc, char **argv) {
+    struct server_config config = {0};
+    int status;
+    if (!config_or_exit(argc, argv, "config", &config, &status))
+        return status;
+    struct buffer text;
+    buffer_init(&text, PAGE_MAX);
+    config_write_effective(&config, &text);
+    printf("%.*s", STR_ARG(buffer_str(&text)));
+    buffer_done(&text);
+    server_config_done(&config);
+    return 0;
 }
 
 int command_version(void) {

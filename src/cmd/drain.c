@@ -30,11 +30,16 @@ static void close_listeners(struct server *server) {
     }
 }
 
+/* Connections, sockets that still listen, and requests whose connection is gone but whose run is
+ * not. */
+static uint32_t left_of(const struct listener *listener) {
+    return listener_connections(listener) + listener_active(listener) + !listener_closed(listener);
+}
+
 static uint32_t connections_left(const struct server *server) {
     uint32_t left = 0;
     for (uint32_t i = 0; i < server->data_loop_count; i++)
-        left += listener_connections(server->data_loops[i].listener) +
-                !listener_closed(server->data_loops[i].listener);
+        left += left_of(server->data_loops[i].listener);
     return left;
 }
 
@@ -43,7 +48,7 @@ static void end(struct server *server, uint32_t left) {
     server->drained = left == 0;
     struct log_line line;
     log_begin(&line, server->main_ring, left ? LOG_WARN : LOG_INFO, "drained");
-    log_u64(&line, "connections_left", left);
+    log_u64(&line, "left", left);
     log_u64(&line, "drain_ms", (clock_now(server->clock) - server->drain_began_ns) / NS_PER_MS);
     log_end(&line);
     for (uint32_t i = 0; left > 0 && i < server->data_loop_count; i++) {

@@ -3,36 +3,37 @@
  * bad: the old one stays. Thread: control loop. */
 #include "cmd/server.h"
 
+#include "base/file.h"
 #include "base/memory.h"
 
-#include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 enum { FILES_EVERY_MS = 1000, TOKEN_MAX = 4096 };
 
 /* The first line of the file, without white space around it. */
 static enum err read_token(const char *key, const char *path, char **ret, struct err_text *text) {
-    FILE *file = fopen(path, "re");
-    if (!file)
-        return err_set(text, ERR_INVALID, "%s: cannot read '%s': %s", key, path, strerror(errno));
-    char content[TOKEN_MAX + 2];
-    size_t n = fread(content, 1, sizeof content - 1, file);
-    fclose(file);
-    content[n] = '\0';
-    struct str rest = {content, n};
-    struct str line;
-    if (!str_split(&rest, '\n', &line))
-        line = (struct str){content, 0};
-    while (line.n > 0 && line.p[line.n - 1] == '\r')
+    *ret = NULL;
+    if (!path || !*path)
+        return ERR_OK;
+    struct buffer content;
+    struct err_text reason;
+    buffer_init(&content, TOKEN_MAX);
+    enum err e = file_read(path, &content, &reason);
+    if (e) {
+        buffer_done(&content);
+        return err_set(text, ERR_INVALID, "%s: %s", key, reason.s);
+    }
+    struct str rest = buffer_str(&content);
+    struct str line = {NULL, 0};
+    if (str_split(&rest, '\n', &line) && line.n > 0 && line.p[line.n - 1] == '\r')
         line.n--;
     line = str_trim(line);
     if (line.n == 0)
-        return err_set(text, ERR_INVALID, "%s: '%s' holds no token on its first line", key, path);
-    if (n > TOKEN_MAX)
-        return err_set(text, ERR_INVALID, "%s: '%s' is longer than %d bytes", key, path, TOKEN_MAX);
-    *ret = mem_copy_n(line.p, line.n);
-    return ERR_OK;
+        e = err_set(text, ERR_INVALID, "%s: '%s' holds no token on its first line", key, path);
+    else
+        *ret = mem_copy_n(line.p, line.n);
+    buffer_done(&content);
+    return e;
 }
 
 void tokens_free(char **admin, char **data) {
@@ -43,10 +44,8 @@ void tokens_free(char **admin, char **data) {
 enum err tokens_read(const struct server_config *config, char **ret_admin, char **ret_data,
                      struct err_text *text) {
     char *admin = NULL, *data = NULL;
-    enum err e = ERR_OK;
-    if (config->admin_token_file && *config->admin_token_file)
-        e = read_token("admin.token_file", config->admin_token_file, &admin, text);
-    if (!e && config->data_token_file && *config->data_token_file)
+    enum err e = read_token("admin.token_file", config->admin_token_file, &admin, text);
+    if (!e)
         e = read_token("data.token_file", config->data_token_file, &data, text);
     if (e) {
         tokens_free(&admin, &data);
@@ -61,16 +60,17 @@ static bool same(const char *a, const char *b) {
     return a == b || (a && b && strcmp(a, b) == 0);
 }
 
-/* Reads both; on success they replace the old ones. */
-static enum err read_tokens(struct server *server, bool *ret_changed, struct err_text *text) {
-    char *admin, *data;
-    enum err e = tokens_read(server->config, &admin, &data, text);
+/* A token is replaced when its file can be read; else the old one stays in force. */
+static enum err refresh_token(const char *key, const char *path, char **token, bool *changed,
+                              struct err_text *text) {
+    char *fresh;
+    enum err e = read_token(key, path, &fresh, text);
     if (e)
         return e;
-    *ret_changed = !same(admin, server->admin_token) || !same(data, server->data_token);
-    tokens_free(&server->admin_token, &server->data_token);
-    server->admin_token = admin;
-    server->data_token = data;
+    if (!same(fresh, *token))
+        *changed = true;
+    mem_free(token);
+    *token = fresh;
     return ERR_OK;
 }
 
@@ -81,8 +81,7 @@ static void send_tokens(struct server *server) {
 }
 
 enum err server_read_tokens(struct server *server, struct err_text *text) {
-    bool changed;
-    enum err e = read_tokens(server, &changed, text);
+    enum err e = tokens_read(server->config, &server->admin_token, &server->data_token, text);
     if (!e)
         send_tokens(server);
     return e;
@@ -109,13 +108,16 @@ static void reload_tls(struct server *server, struct tls *tls, const char *what)
         log_file_event(server, "certificate_reloaded", what, NULL);
 }
 
-static void look_at_files(uv_timer_t *timer) {
-    struct server *server = timer->data;
-    reload_tls(server, server->data_tls, "data");
-    reload_tls(server, server->management_tls, "management");
+/* Each by itself: trouble with one does not keep the other's old token in force. */
+static void look_at_tokens(struct server *server) {
+    const struct server_config *config = server->config;
     bool changed = false;
     struct err_text text;
-    bool failed = read_tokens(server, &changed, &text) != ERR_OK;
+    bool failed = refresh_token("admin.token_file", config->admin_token_file, &server->admin_token,
+                                &changed, &text) != ERR_OK;
+    if (refresh_token("data.token_file", config->data_token_file, &server->data_token, &changed,
+                      &text))
+        failed = true;
     if (failed && !server->token_trouble)
         log_file_event(server, "token_reload_failed", "token", &text);
     server->token_trouble = failed;
@@ -123,6 +125,13 @@ static void look_at_files(uv_timer_t *timer) {
         send_tokens(server);
         log_file_event(server, "token_reloaded", "token", NULL);
     }
+}
+
+static void look_at_files(uv_timer_t *timer) {
+    struct server *server = timer->data;
+    reload_tls(server, server->data_tls, "data");
+    reload_tls(server, server->management_tls, "management");
+    look_at_tokens(server);
 }
 
 void server_watch_files(struct server *server) {

@@ -8,7 +8,12 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { EXECUTORS_MAX = 256, LISTEN_BACKLOG = 1024 };
+enum { THREADS_MAX = 256 /* as the options loops and executors allow */, LISTEN_BACKLOG = 1024 };
+
+/* As configured, or as many as there are cores. */
+static uint32_t threads_wanted(int64_t configured, const struct machine_cores *cores) {
+    return MIN(configured ? (uint32_t)configured : cores->threads, THREADS_MAX);
+}
 
 static void make_observers(struct server *server) {
     const struct server_config *config = server->config;
@@ -16,9 +21,8 @@ static void make_observers(struct server *server) {
     server->main_ring = log_ring_new(server->log);
     server->publish_ring = log_ring_new(server->log);
     machine_read_cores("/", &server->cores);
-    server->data_loop_count = config->loops ? (uint32_t)config->loops : server->cores.threads;
-    server->executor_count =
-        MIN(config->executors ? (uint32_t)config->executors : server->cores.threads, EXECUTORS_MAX);
+    server->data_loop_count = threads_wanted(config->loops, &server->cores);
+    server->executor_count = threads_wanted(config->executors, &server->cores);
     uint32_t shards = server->data_loop_count + server->executor_count + 2;
     server->metrics = metrics_new(shards);
     metrics_set_build(server->metrics, INFERD_VERSION);
@@ -132,8 +136,7 @@ static void make_loops(struct server *server) {
                   server->data_loop_count + server->executor_count);
 }
 
-/* A line when readiness changes, and the ready line's curl that works when pasted. Thread: manager.
- */
+/* A line when readiness changes. Thread: manager. */
 static void log_readiness(struct server *server, const struct catalog *catalog) {
     struct buffer missing;
     buffer_init(&missing, LOG_LINE_MAX / 2);

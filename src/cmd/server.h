@@ -43,7 +43,7 @@ struct server {
     struct listener *management;
     struct tls *data_tls, *management_tls;
     char *admin_token, *data_token; /* as last read */
-    _Atomic bool ready_logged;      /* what the newest "ready" or "not_ready" line said */
+    bool ready_logged; /* what the newest "ready" or "not_ready" line said. Thread: manager */
     uv_signal_t on_term, on_int;
     uv_timer_t files_timer, drain_timer;
     uint64_t drain_began_ns;

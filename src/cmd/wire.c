@@ -1,11 +1,8 @@
 #include "cmd/wire.h"
 
+#include "base/file.h"
 #include "base/memory.h"
 #include "base/num.h"
-
-#include <errno.h>
-#include <stdio.h>
-#include <string.h>
 
 /* Orders of ENUM values are the orders of these enums. */
 _Static_assert(READY_ALL == 0 && READY_ANY == 1 && READY_LIST == 2, "ready.policy");
@@ -54,6 +51,7 @@ struct service_options wire_service(const struct server_config *config) {
         .response_bytes_max = config->limits_response_max,
         .request_timeout_ns = config->limits_request_timeout_ns,
         .compression_bytes_min = config->compression_bytes_min,
+        .compression_bytes_max = config->compression_bytes_max,
         .compression = config->compression_enabled,
         .log_access = config->log_access,
         .log_health = config->log_health,
@@ -84,28 +82,6 @@ struct model_manager_options wire_manager(const struct server_config *config) {
         .startup = (const char *const *)config->repository_startup.items,
         .startup_count = config->repository_startup.count,
     };
-}
-
-enum { MODEL_YAML_MAX = 1 << 20 };
-
-/* The file's text. No file: an empty text. */
-static enum err read_model_yaml(const char *path, struct buffer *out, struct err_text *text) {
-    FILE *file = fopen(path, "re");
-    if (!file && errno == ENOENT)
-        return ERR_OK;
-    if (!file)
-        return err_set(text, ERR_INVALID, "cannot read %s: %s", path, strerror(errno));
-    char chunk[4096];
-    size_t n;
-    while ((n = fread(chunk, 1, sizeof chunk, file)) > 0)
-        buffer_add(out, chunk, n);
-    bool failed = ferror(file) != 0;
-    fclose(file);
-    if (failed)
-        return err_set(text, ERR_INVALID, "cannot read %s", path);
-    if (out->full)
-        return err_set(text, ERR_INVALID, "%s is larger than %d bytes", path, MODEL_YAML_MAX);
-    return ERR_OK;
 }
 
 /* Lists point into `config`, which the options own. */
@@ -160,10 +136,12 @@ enum err wire_read_model_options(const struct server_config *config, const char 
     struct owned_options *owned = mem_new(sizeof *owned);
     char *path = mem_format("%s/model.yaml", model_dir);
     struct buffer yaml, problems;
-    buffer_init(&yaml, MODEL_YAML_MAX);
+    buffer_init(&yaml, CONFIG_FILE_BYTES_MAX);
     buffer_init(&problems, ERR_TEXT_MAX);
     model_config_defaults(config, &owned->config);
-    enum err e = read_model_yaml(path, &yaml, text);
+    enum err e = file_read(path, &yaml, text);
+    if (e == ERR_NOT_FOUND)
+        e = ERR_OK; /* the file is optional */
     if (!e && yaml.used > 0) {
         e = model_config_read(buffer_str(&yaml), path, &owned->config, &problems);
         if (e)

@@ -79,7 +79,7 @@ static void print_routes(void) {
                            : r->doors == DOOR_DATA                   ? "data"
                                                                      : "management";
         const char *token = strcmp(r->needs, "ADMIN_TOKEN") == 0  ? "the admin token"
-                            : strcmp(r->needs, "DATA_TOKEN") == 0 ? "the data token, if configured"
+                            : strcmp(r->needs, "DATA_TOKEN") == 0 ? "on the data listener the data token, if configured"
                                                                   : "none";
         printf("| %s | `%s` | %s | %s |\n", r->method, r->pattern, door, token);
     }
