@@ -84,7 +84,8 @@ struct batch_pool *batch_pool_new(uint32_t executor_count, uint32_t first_shard,
                                   const struct clock *clock);
 /* Finishes what is queued, joins. No queue may be left. NULL is accepted. */
 void batch_pool_free(struct batch_pool **pool);
-/* Nanoseconds executor i has spent running, for the busy ratio. Thread: any. */
+/* Nanoseconds executor i has spent running, the run going on included: for the busy ratio. It may
+ * step back by a run's last moment. Thread: any. */
 uint64_t batch_pool_busy_ns(const struct batch_pool *pool, uint32_t executor);
 uint32_t batch_pool_size(const struct batch_pool *pool);
 

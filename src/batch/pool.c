@@ -133,7 +133,11 @@ void batch_pool_free(struct batch_pool **pool_at) {
 
 uint64_t batch_pool_busy_ns(const struct batch_pool *pool, uint32_t executor) {
     CHECK(executor < pool->executor_count);
-    return atomic_load_explicit(&pool->executors[executor].worker.busy_ns, memory_order_relaxed);
+    const struct batch_worker *worker = &pool->executors[executor].worker;
+    uint64_t busy_ns = atomic_load_explicit(&worker->busy_ns, memory_order_relaxed);
+    uint64_t from_ns = atomic_load_explicit(&worker->run_from_ns, memory_order_relaxed);
+    uint64_t now_ns = clock_now(pool->clock);
+    return from_ns && now_ns > from_ns ? busy_ns + (now_ns - from_ns) : busy_ns;
 }
 
 uint32_t batch_pool_size(const struct batch_pool *pool) {

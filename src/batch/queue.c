@@ -10,6 +10,7 @@
 enum {
     SCAN_JOBS_MAX = 256, /* jobs looked at for one batch: bounds the time under the pool's lock */
     FUTILE_MAX = 3,      /* batches that had to be repeated one by one before batching stops */
+    SLOW_FACTOR = 16,    /* a run this many times inline_ns_max is no accident */
     LEARN_WEIGHT = 8,    /* a new measurement counts for an eighth */
     LEARN_GROWTH_MAX = 8 /* and for at most this times the average: one preemption is not a trend */
 };
@@ -112,7 +113,11 @@ void batch_queue_measured(struct batch_queue *queue, uint64_t compute_ns, uint32
     uint64_t average = atomic_load_explicit(&queue->run_ns, RELAXED);
     uint64_t share = compute_ns / jobs;
     uint64_t sample = average == 0 ? compute_ns : MIN(MAX(average, share), compute_ns);
-    if (average == 0 || sample != average)
+    /* Far beyond the bound: off the loops at once. Should it have been a preemption, runs on the
+     * executors bring the average down again. */
+    if (share / SLOW_FACTOR > queue->options.inline_ns_max)
+        atomic_store_explicit(&queue->run_ns, share, RELAXED);
+    else if (average == 0 || sample != average)
         atomic_store_explicit(&queue->run_ns, move_average(average, sample), RELAXED);
     uint64_t usual = atomic_load_explicit(&queue->elements, RELAXED);
     if (elements > 0 && usual != elements / jobs)

@@ -63,9 +63,11 @@ void batch_turn_put(struct batch_turn *turn, struct batch_job *job);
 struct batch_worker {
     const struct clock *clock;
     uint32_t shard;
-    bool is_loop;             /* results are given by done() directly, not through the mailbox */
-    _Atomic uint64_t busy_ns; /* in the engine; relaxed: a figure */
-    struct tensor *inputs;    /* of a batch of several requests, over the scratch memory */
+    bool is_loop; /* results are given by done() directly, not through the mailbox */
+    /* relaxed: figures */
+    _Atomic uint64_t busy_ns;     /* in the engine, runs that ended */
+    _Atomic uint64_t run_from_ns; /* the run going on began then; 0: none */
+    struct tensor *inputs;        /* of a batch of several requests, over the scratch memory */
     char *scratch;
     size_t scratch_size;
 };

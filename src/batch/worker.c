@@ -97,9 +97,16 @@ static void drop_cancelled(const struct batch_worker *worker, struct batch *batc
     }
 }
 
+static uint64_t run_begins(struct batch_worker *worker) {
+    uint64_t start_ns = clock_now(worker->clock);
+    atomic_store_explicit(&worker->run_from_ns, start_ns, RELAXED);
+    return start_ns;
+}
+
 /* What a run took that began at `start_ns`. */
 static uint64_t run_ended(struct batch_worker *worker, uint64_t start_ns) {
     uint64_t compute_ns = clock_now(worker->clock) - start_ns;
+    atomic_store_explicit(&worker->run_from_ns, 0, RELAXED);
     atomic_fetch_add_explicit(&worker->busy_ns, compute_ns, RELAXED);
     return compute_ns;
 }
@@ -114,7 +121,7 @@ static void tell(const struct batch_worker *worker, struct batch_queue *queue,
 
 static void run_alone(struct batch_worker *worker, struct batch_job *job) {
     struct batch_queue *queue = job->queue;
-    uint64_t start_ns = clock_now(worker->clock);
+    uint64_t start_ns = run_begins(worker);
     job->queue_ns = start_ns - job->submitted_ns;
     job->batch_jobs = 1;
     job->err = queue->engine->ops->run(queue->model, job->inputs, job->output_mask, &job->result,
@@ -215,7 +222,7 @@ static bool run_together(struct batch_worker *worker, struct batch *batch) {
         elements += job->elements;
     }
     struct engine_result *result = NULL;
-    uint64_t start_ns = clock_now(worker->clock);
+    uint64_t start_ns = run_begins(worker);
     enum err e = queue->engine->ops->run(queue->model, worker->inputs, output_mask, &result, NULL);
     uint64_t compute_ns = run_ended(worker, start_ns);
     if (e != ERR_OK)

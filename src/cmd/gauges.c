@@ -42,7 +42,7 @@ static void collect_executors(struct server *server) {
     uint64_t now = clock_now(server->clock);
     uint64_t span = now - server->scraped_ns;
     for (uint32_t i = 0; i < server->executor_count; i++) {
-        uint64_t busy = batch_pool_busy_ns(server->pool, i);
+        uint64_t busy = MAX(batch_pool_busy_ns(server->pool, i), server->executor_busy_before[i]);
         uint64_t grown = busy - server->executor_busy_before[i];
         metric_set_counter(server->executor_groups[i], METRIC_EXECUTOR_BUSY, 0, busy);
         metric_set(server->executor_groups[i], METRIC_EXECUTOR_BUSY_RATIO, 0,
