@@ -62,7 +62,7 @@ int command_serve(int argc, char **argv) {
     if (!server->drained) {
         /* drain.timeout passed while a model runs: it cannot be stopped, and it may use what would
          * be freed */
-        log_free(&server->log, NS_PER_S);
+        log_finish(server->log, NS_PER_S);
         _exit(0);
     }
     server_free(&server);

@@ -348,6 +348,10 @@ void log_free(struct log **at, uint64_t patience_ns) {
     mem_free(&log);
 }
 
+void log_finish(struct log *log, uint64_t patience_ns) {
+    (void)join_writer(log, patience_ns); /* what could not be written is lost with the process */
+}
+
 void log_set_level(struct log *log, enum log_level level) {
     atomic_store_explicit(&log->level, (int)level, memory_order_relaxed);
 }

@@ -23,6 +23,9 @@ struct log *log_new(int fd, enum log_level level, const struct clock *clock);
 /* Writes what is left, waiting at most `patience_ns` (and half a second for a write under way) for
  * a stuck reader. No thread logs any more. NULL is accepted. */
 void log_free(struct log **log, uint64_t patience_ns);
+/* The same, but the memory stays: threads that cannot be stopped may go on logging into nothing
+ * until _exit. Nothing but _exit may follow. */
+void log_finish(struct log *log, uint64_t patience_ns);
 void log_set_level(struct log *log, enum log_level level); /* Thread: any */
 uint64_t log_dropped(const struct log *log);               /* lines dropped so far. Thread: any */
 uint64_t log_written(const struct log *log);               /* lines written so far. Thread: any */
