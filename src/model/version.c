@@ -113,7 +113,7 @@ static void on_ran(void *context, uint32_t shard, uint32_t jobs, int64_t rows, u
                    bool inline_run) {
     struct model_version *version = context;
     struct model_stats *stats = &version->stats[shard];
-    size_t size = MIN(MAX(jobs, 1u), (uint32_t)MODEL_STATS_BATCH_SIZES) - 1;
+    size_t size = (size_t)MIN(MAX(rows, 1), (int64_t)MODEL_STATS_BATCH_SIZES) - 1;
     count(&stats->execution_count, 1);
     count(&stats->batch_count[size], 1);
     count(&stats->batch_infer_ns[size], compute_ns);

@@ -35,7 +35,7 @@ const char *model_state_v2(enum model_state state);   /* as in the repository in
  * thread only. */
 enum {
     MODEL_STATS_BATCH_SIZES = 32
-}; /* batch_stats are kept for batches of 1..32 jobs; larger count as 32 */
+}; /* batch_stats are kept for batches of 1..32 rows; larger count as 32 */
 struct model_stats {
     _Atomic uint64_t success_count, success_ns, fail_count, fail_ns;
     _Atomic uint64_t queue_count, queue_ns;
