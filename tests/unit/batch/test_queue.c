@@ -329,11 +329,25 @@ static void test_one_preempted_run_does_not_make_a_model_slow_but_many_do(void *
     (void)state;
     struct bench bench;
     bench_init(&bench, BENCH_MODEL, &bench_options, NULL);
+    uint64_t long_ns = 8 * bench_options.inline_ns_max;
     bench_make_quick(&bench);
-    batch_queue_learn(bench.queue, NS_PER_S);
+    batch_queue_learn(bench.queue, long_ns);
     assert_true(batch_queue_runs_inline(bench.queue));
-    for (int i = 0; i < 8; i++)
-        batch_queue_learn(bench.queue, NS_PER_S);
+    for (int i = 0; i < 30; i++)
+        batch_queue_learn(bench.queue, long_ns);
+    assert_false(batch_queue_runs_inline(bench.queue));
+    for (int i = 0; i < 200; i++)
+        batch_queue_learn(bench.queue, 1000);
+    assert_true(batch_queue_runs_inline(bench.queue));
+    bench_done(&bench);
+}
+
+static void test_a_run_far_beyond_the_bound_takes_a_model_off_the_loops_at_once(void **state) {
+    (void)state;
+    struct bench bench;
+    bench_init(&bench, BENCH_MODEL, &bench_options, NULL);
+    bench_make_quick(&bench);
+    batch_queue_learn(bench.queue, 100 * bench_options.inline_ns_max);
     assert_false(batch_queue_runs_inline(bench.queue));
     for (int i = 0; i < 200; i++)
         batch_queue_learn(bench.queue, 1000);
@@ -415,6 +429,7 @@ int main(void) {
         cmocka_unit_test(test_a_queued_job_past_its_deadline_does_not_run),
         cmocka_unit_test(test_the_first_measurement_is_the_average),
         cmocka_unit_test(test_one_preempted_run_does_not_make_a_model_slow_but_many_do),
+        cmocka_unit_test(test_a_run_far_beyond_the_bound_takes_a_model_off_the_loops_at_once),
         cmocka_unit_test(test_a_batch_says_only_between_what_one_request_takes),
         cmocka_unit_test(test_a_model_is_inline_below_the_bound_only),
         cmocka_unit_test(test_a_request_much_larger_than_usual_goes_to_the_executors),
