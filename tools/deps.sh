@@ -5,7 +5,7 @@
 #   tools/deps.sh prefix|cache|venv-test|venv-train        print a path, install nothing
 #
 # Debian's packages are installed with apt (as root, else through sudo). What this Debian does not
-# have goes under one folder outside the tree, ${INFERD_CACHE}, and touches nothing else:
+# have goes under one folder outside the tree, ${INFERENCE_CACHE}, and touches nothing else:
 #   prefix-<debian>/include, lib   ONNX Runtime and its C header; on Debian 12 llhttp and yyjson
 #   venv-test, venv-train          Python environments, made again when their requirements change
 # Every step looks first, so a second run takes a fraction of a second. Each result appears under
@@ -26,7 +26,7 @@ BENCH_PACKAGES=(nginx-light wrk)
 LINT_PACKAGES=(clang-tidy cppcheck shellcheck codespell yamllint)
 
 TREE=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-CACHE=${INFERD_CACHE:-${XDG_CACHE_HOME:-${HOME:?set HOME or INFERD_CACHE}/.cache}/ai-inference-service}
+CACHE=${INFERENCE_CACHE:-${XDG_CACHE_HOME:-${HOME:?set HOME or INFERENCE_CACHE}/.cache}/ai-inference-service}
 
 say() { printf 'deps: %s\n' "$*" >&2; }
 die() {
@@ -257,7 +257,7 @@ main() {
         *) die "unknown part '$what'; known: build test train bench fuzz lint" ;;
         esac
     done
-    mkdir -p "$CACHE" 2>/dev/null || die "cannot make the folder $CACHE (set INFERD_CACHE)"
+    mkdir -p "$CACHE" 2>/dev/null || die "cannot make the folder $CACHE (set INFERENCE_CACHE)"
     # One run at a time: two at once would fetch into the same folders.
     exec 9>"$CACHE/deps.lock"
     flock 9
