@@ -61,17 +61,17 @@ static void run_ready(struct loop *loop) {
 
 static void turn(struct loop *loop) {
     mailbox_drain(&loop->mailbox);
+    bool more = false;
     for (int round = 0; round < TURN_ROUNDS_MAX; round++) {
-        if (loop->options.turn_end) {
-            loop->options.turn_end(loop->options.context);
-        }
+        more = loop->options.turn_end && loop->options.turn_end(loop->options.context);
         if (list_empty(&loop->ready)) {
             break;
         }
         run_ready(loop);
+        more = true; /* what they brought waits for a turn_end */
     }
-    /* What the last round left behind waits for the next turn, which must then come at once. */
-    if (list_empty(&loop->ready)) {
+    /* What this turn left behind waits for the next one, which must then come at once. */
+    if (!more && list_empty(&loop->ready)) {
         uv_idle_stop(&loop->idle);
     } else {
         uv_idle_start(&loop->idle, on_idle);

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/mailbox.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -13,8 +14,10 @@ struct loop;
 struct uv_loop_s;
 
 struct loop_options {
-    const char *name;                /* thread name, at most 15 characters */
-    void (*turn_end)(void *context); /* after each turn's callbacks; may be NULL */
+    const char *name; /* thread name, at most 15 characters */
+    /* After each turn's callbacks; may be NULL. True: there is more to do, so the next turn comes
+     * without waiting for anything. */
+    bool (*turn_end)(void *context);
     void *context;
     const struct clock *clock;
 };

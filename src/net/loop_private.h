@@ -37,7 +37,7 @@ struct loop {
     uv_async_t wake;
     uv_prepare_t prepare;
     uv_check_t check;
-    uv_idle_t idle; /* runs while `ready` is not empty: poll does not wait */
+    uv_idle_t idle; /* runs while a turn left something to do: poll does not wait */
     uv_poll_t timer_poll;
     int timer_fd;
     uint64_t timer_armed_ns; /* 0: not armed */

@@ -157,7 +157,7 @@ static void on_refused(void *context, struct loop *loop, const struct http_refus
     pthread_mutex_unlock(&server->mutex);
 }
 
-static void on_turn_end(void *context) {
+static bool on_turn_end(void *context) {
     struct server *server = context;
     CHECK(!server->in_callback);
     server->in_callback = true;
@@ -165,6 +165,7 @@ static void on_turn_end(void *context) {
         answer(CONTAINER_OF(node, struct note, node));
     }
     server->in_callback = false;
+    return false;
 }
 
 static const struct http_handler handler = {on_request, on_cancelled, on_finished, on_refused};

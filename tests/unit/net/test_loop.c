@@ -32,11 +32,12 @@ static void on_note(struct message *message) {
     }
 }
 
-static void on_turn_end(void *context_at) {
+static bool on_turn_end(void *context_at) {
     struct context *context = context_at;
     context->turns++;
     context->received_at_turn = context->received;
     context->missed = context->missed || (context->sent && context->received == 0);
+    return false;
 }
 
 static void send_note(struct note *note, struct context *context) {
@@ -49,6 +50,44 @@ static struct loop *context_loop(struct context *context) {
     context->loop = loop_new(&(struct loop_options){
         .name = "a name that is too long", .turn_end = on_turn_end, .context = context});
     return context->loop;
+}
+
+struct backlog {
+    struct loop *loop;
+    unsigned turns_left;
+};
+
+static bool work_off(void *context) {
+    struct backlog *backlog = context;
+    if (backlog->turns_left == 0) {
+        return false; /* nothing was asked of it yet */
+    }
+    if (--backlog->turns_left == 0) {
+        loop_stop(backlog->loop);
+        return false;
+    }
+    return true;
+}
+
+static void begin_backlog(struct loop_timer *timer) {
+    struct backlog *backlog = (struct backlog *)(void *)(timer + 1);
+    backlog->turns_left = 5;
+}
+
+static void test_a_turn_that_left_work_behind_is_followed_by_another(void **state) {
+    (void)state;
+    /* One event, the timer: without turns that follow at once the loop never stops. */
+    struct {
+        struct loop_timer timer;
+        struct backlog backlog;
+    } both = {0};
+    both.backlog.loop =
+        loop_new(&(struct loop_options){.turn_end = work_off, .context = &both.backlog});
+    loop_timer_start(both.backlog.loop, &both.timer, loop_now_ns(both.backlog.loop) + 1000000,
+                     begin_backlog);
+    loop_run(both.backlog.loop);
+    assert_int_equal(both.backlog.turns_left, 0);
+    loop_free(&both.backlog.loop);
 }
 
 static void test_receives_messages_before_the_turn_ends(void **state) {
@@ -218,6 +257,7 @@ static void test_stops_before_it_runs_and_runs_again(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_receives_messages_before_the_turn_ends),
+        cmocka_unit_test(test_a_turn_that_left_work_behind_is_followed_by_another),
         cmocka_unit_test(test_receives_what_a_callback_of_the_turn_sends),
         cmocka_unit_test(test_receives_messages_of_many_threads),
         cmocka_unit_test(test_fires_timers_in_order_and_not_those_stopped),
