@@ -99,6 +99,7 @@ static enum err open_listeners(struct server *server, struct err_text *text) {
         .port = (uint16_t)config->http_port,
         .backlog = LISTEN_BACKLOG,
         .limits = wire_limits(config),
+        .connection_total = &server->data_connections,
         .tls = server->data_tls,
         .handler = &service_handler,
     };
@@ -107,6 +108,7 @@ static enum err open_listeners(struct server *server, struct err_text *text) {
     options.name = "management";
     options.host = config->management_host;
     options.port = (uint16_t)config->management_port;
+    options.connection_total = NULL;
     options.tls = server->management_tls;
     options.handler_context = &server->control_api;
     options.reuse_port = false;

@@ -99,7 +99,7 @@ void connection_accept(struct listener *listener, int fd) {
         return;
     }
     connection->counted = true;
-    listener_count(&listener->connection_count, 1);
+    listener_connected(listener, 1);
     if (listener->options.tls) {
         connection->tls = tls_session_new(listener->options.tls, &listener->loop->ciphertext);
     }
@@ -164,7 +164,7 @@ void connection_close(struct connection *connection) {
     loop_ready_remove(&connection->ready);
     if (connection->counted) {
         connection->counted = false;
-        listener_count(&connection->listener->connection_count, -1);
+        listener_connected(connection->listener, -1);
     }
     if (connection->refused) {
         connection->refused = false;

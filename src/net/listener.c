@@ -51,6 +51,20 @@ static bool turn_away(struct listener *listener) {
     return true;
 }
 
+void listener_connected(struct listener *listener, int by) {
+    listener_count(&listener->connection_count, by);
+    if (listener->options.connection_total) {
+        atomic_fetch_add_explicit(listener->options.connection_total, (uint32_t)by,
+                                  memory_order_relaxed);
+    }
+}
+
+static uint32_t connections_of_port(const struct listener *listener) {
+    const _Atomic(uint32_t) *total = listener->options.connection_total;
+    return total ? atomic_load_explicit(total, memory_order_relaxed)
+                 : listener_connections(listener);
+}
+
 /* False: nobody is waiting. */
 static bool accept_one(struct listener *listener) {
     int fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -61,7 +75,7 @@ static bool accept_one(struct listener *listener) {
         /* Others are the peer's (ECONNABORTED, network errors): the next one may be fine. */
         return errno != EAGAIN && errno != EWOULDBLOCK && errno != EINVAL && errno != EBADF;
     }
-    if (listener_connections(listener) >= listener->options.limits.connections_max) {
+    if (connections_of_port(listener) >= listener->options.limits.connections_max) {
         connection_refuse(listener, fd);
     } else {
         connection_accept(listener, fd);

@@ -5,6 +5,8 @@
 #include "net/http.h"
 #include "net/loop.h"
 
+#include <stdatomic.h>
+
 struct tls;
 
 /* What happens beyond a limit stands beside it. A timeout of 0 is off. */
@@ -32,6 +34,9 @@ struct listener_options {
     bool reuse_port;  /* several loops share the port */
     int backlog;      /* 0: the system's largest */
     struct http_limits limits;
+    /* Connections of all listeners that share the port, for connections_max; the caller's, and
+     * outlives them. NULL: this listener stands alone. */
+    _Atomic(uint32_t) *connection_total;
     struct tls *tls; /* NULL: plain. Counted by the listener */
     const struct http_handler *handler;
     void *handler_context;

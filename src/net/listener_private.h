@@ -50,6 +50,7 @@ static inline void listener_count(_Atomic(uint32_t) *counter, int by) {
     atomic_store_explicit(counter, old + (uint32_t)by, memory_order_relaxed);
 }
 
+void listener_connected(struct listener *listener, int by); /* a connection more or less */
 void listener_refused(struct listener *listener, const struct http_refusal *refusal);
 /* Puts the connection's timeout on its list; the clock starts now. */
 struct connection;
