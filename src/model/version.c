@@ -8,6 +8,7 @@
 #include "model/version_owner.h"
 
 #include "base/check.h"
+#include "base/counter.h"
 #include "base/memory.h"
 #include "base/num.h"
 
@@ -102,21 +103,14 @@ void model_version_destroy(struct model_version_owner *owner) {
     mem_free(&owner);
 }
 
-/* Only the shard's thread writes these cells: a load and a store are enough, readers see whole
- * numbers. */
-static void count(_Atomic uint64_t *cell, uint64_t n) {
-    uint64_t old = atomic_load_explicit(cell, memory_order_relaxed);
-    atomic_store_explicit(cell, old + n, memory_order_relaxed);
-}
-
 static void on_ran(void *context, uint32_t shard, uint32_t jobs, int64_t rows, uint64_t compute_ns,
                    bool inline_run) {
     struct model_version *version = context;
     struct model_stats *stats = &version->stats[shard];
     size_t size = (size_t)MIN(MAX(rows, 1), (int64_t)MODEL_STATS_BATCH_SIZES) - 1;
-    count(&stats->execution_count, 1);
-    count(&stats->batch_count[size], 1);
-    count(&stats->batch_infer_ns[size], compute_ns);
+    counter_add(&stats->execution_count, 1);
+    counter_add(&stats->batch_count[size], 1);
+    counter_add(&stats->batch_infer_ns[size], compute_ns);
     if (!version->metrics)
         return;
     uint32_t where = inline_run ? WHERE_INLINE : WHERE_EXECUTOR;

@@ -9,6 +9,7 @@
 #include "observe/metrics_cells.h"
 
 #include "base/check.h"
+#include "base/counter.h"
 #include "base/memory.h"
 #include "base/num.h"
 
@@ -163,17 +164,11 @@ static struct metric_cell *shard_cells(const struct metric_group *group, uint32_
            metrics->layout.offset[id];
 }
 
-/* One writer a cell, so no read-modify-write: relaxed, as nothing is ordered by a metric. */
-static void cell_add(struct metric_cell *cell, uint64_t n) {
-    uint64_t old = atomic_load_explicit(&cell->value, memory_order_relaxed);
-    atomic_store_explicit(&cell->value, old + n, memory_order_relaxed);
-}
-
 void metric_add(struct metric_group *group, uint32_t shard, enum metric_id id, uint32_t variant,
                 uint64_t n) {
     enum metric_kind kind = metric_rows[id].kind;
     CHECK(kind <= METRIC_KIND_COUNTER_SECONDS && variant < group->metrics->layout.width[id]);
-    cell_add(shard_cells(group, shard, id) + variant, n);
+    counter_add(&shard_cells(group, shard, id)[variant].value, n);
 }
 
 /* The first bucket whose bound is not below the value: halves without branches, for latencies are
@@ -194,8 +189,8 @@ void metric_observe(struct metric_group *group, uint32_t shard, enum metric_id i
     struct metric_cell *cells = shard_cells(group, shard, id);
     const struct metric_bounds *bounds = metric_bounds_of(kind);
     uint32_t bucket = find_bucket(bounds, value);
-    cell_add(cells + bucket, 1);
-    cell_add(cells + bounds->count + 1, value);
+    counter_add(&cells[bucket].value, 1);
+    counter_add(&cells[bounds->count + 1].value, value);
 }
 
 static struct metric_cell *gauge_cell(const struct metric_group *group, enum metric_id id,
