@@ -4,8 +4,8 @@
  *
  * 1. Nothing waits for another thread but for the file system and the engine.
  * 2. Every turn begins with the mail: an order or a stop waits for one load at most.
- * 3. After the stop no catalog is published and no order is answered: those who would take them are
- * gone. Owns the entries, their versions' first references, and the watch. */
+ * 3. From the stop on no catalog is published: the loops are gone. Orders are answered up to the
+ * thread's end, so that their owners can free them. Owns the entries, their versions' first references, and the watch. */
 #include "model/repository.h"
 
 #include "base/check.h"
@@ -22,6 +22,7 @@
 #define SLEEP_NS_MAX (UINT64_C(60) * NS_PER_S)
 /* How long model_manager_free waits for references that should all be gone. */
 #define FREE_PATIENCE_NS (UINT64_C(10) * NS_PER_S)
+#define PATIENCE_NS_MAX (UINT64_C(86400) * NS_PER_S)
 
 static void wake(void *context) {
     struct model_manager *manager = context;
@@ -48,6 +49,7 @@ enum err model_manager_new(const struct model_manager_options *options, struct m
     mailbox_init(&manager->mailbox, wake, manager);
     list_init(&manager->figures);
     list_init(&manager->orders);
+    CHECK(pthread_mutex_init(&manager->outward, NULL) == 0);
     atomic_init(&manager->stop, false);
     atomic_init(&manager->rescan, false);
     if (options->log)
@@ -176,25 +178,52 @@ void model_manager_order(struct model_manager *manager, struct model_order *orde
     mailbox_send(&manager->mailbox, &order->message);
 }
 
+static void tell_nobody(struct model_manager *manager, bool abandon) {
+    CHECK(pthread_mutex_lock(&manager->outward) == 0);
+    manager->published_last = true;
+    manager->abandoned = abandon;
+    CHECK(pthread_mutex_unlock(&manager->outward) == 0);
+}
+
+static void begin_stop(struct model_manager *manager) {
+    atomic_store_explicit(&manager->stop, true, memory_order_relaxed);
+    tell_nobody(manager, false);
+    wake(manager);
+}
+
 void model_manager_stop(struct model_manager *manager) {
     if (!manager || !manager->started)
         return;
-    atomic_store_explicit(&manager->stop, true, memory_order_relaxed);
-    wake(manager);
-    pthread_join(manager->thread, NULL);
+    begin_stop(manager);
+    CHECK(pthread_join(manager->thread, NULL) == 0);
     manager->started = false;
 }
 
-void model_manager_free(struct model_manager **pointer) {
+bool model_manager_stop_within(struct model_manager *manager, uint64_t patience_ns) {
+    if (!manager || !manager->started)
+        return true;
+    begin_stop(manager);
+    uint64_t until_ns = clock_now(&clock_real) + MIN(patience_ns, PATIENCE_NS_MAX);
+    struct timespec until = {(time_t)(until_ns / NS_PER_S), (long)(until_ns % NS_PER_S)};
+    int error = pthread_clockjoin_np(manager->thread, NULL, CLOCK_MONOTONIC, &until);
+    CHECK(error == 0 || error == ETIMEDOUT);
+    if (error)
+        tell_nobody(manager, true);
+    else
+        manager->started = false;
+    return error == 0;
+}
+
+bool model_manager_free(struct model_manager **pointer) {
     struct model_manager *manager = *pointer;
     *pointer = NULL;
     if (!manager)
-        return;
+        return true;
     model_manager_stop(manager);
     unload_all(manager);
     /* Somebody still refers to a version: leaking beats freeing what is in use. */
     if (ANOMALY(manager->alive > 0))
-        return;
+        return false;
     for (size_t i = 0; i < manager->entry_count; i++)
         entry_free(manager, manager->entries[i]);
     mem_free(&manager->entries);
@@ -204,6 +233,8 @@ void model_manager_free(struct model_manager **pointer) {
     mem_free(&manager->trouble);
     watch_free(&manager->watch);
     close(manager->wake_fd);
+    CHECK(pthread_mutex_destroy(&manager->outward) == 0);
     mem_free_raw((void *)(uintptr_t)manager->options.root);
     mem_free(&manager);
+    return true;
 }

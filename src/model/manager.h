@@ -67,9 +67,14 @@ void model_manager_start(struct model_manager *manager); /* the thread: first sc
  * waited have been answered. For when the loops run no longer, before they are freed. NULL and a
  * second call are accepted. */
 void model_manager_stop(struct model_manager *manager);
+/* The same, but waits for the load at most `patience_ns`. False: it is still going on. Nothing is
+ * published and no order is answered any more, but the thread goes on using the manager and what
+ * its options name: the caller frees none of that and ends with _exit (or tries again). */
+bool model_manager_stop_within(struct model_manager *manager, uint64_t patience_ns) MUST_CHECK;
 /* Stops, unloads everything, frees. All loops have let go of their catalogs and versions. NULL is
- * accepted. */
-void model_manager_free(struct model_manager **manager);
+ * accepted. False: a version is still referred to after a while, so that the manager and all that
+ * its options name must stay: the caller frees no more and ends with _exit. */
+bool model_manager_free(struct model_manager **manager);
 
 /* Thread: any. A scan soon. */
 void model_manager_rescan(struct model_manager *manager);

@@ -2,7 +2,7 @@
  *
  * An order arrives by mailbox, waits for a scan (so that it sees the repository as it is now), then
  * for the end of the model's loads, and goes back to its owner's mailbox. Each is answered exactly
- * once. Thread: manager. */
+ * once, unless the manager was given up in the middle of a load (model_manager_stop_within). Thread: manager. */
 #include "model/repository.h"
 
 #include "base/buffer.h"
@@ -18,7 +18,10 @@ static void answer(struct model_manager *manager, struct model_order *order) {
     log_model_event(manager, level, order->unload ? "model_unload_order" : "model_load_order",
                     order->name, order->err == ERR_OK ? NULL : order->text.s);
     order->message.receive = on_done;
-    mailbox_send(order->owner, &order->message);
+    CHECK(pthread_mutex_lock(&manager->outward) == 0);
+    if (!manager->abandoned)
+        mailbox_send(order->owner, &order->message);
+    CHECK(pthread_mutex_unlock(&manager->outward) == 0);
 }
 
 static struct model_order *order_of(struct list_node *node) {

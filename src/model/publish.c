@@ -146,8 +146,10 @@ void publish_changes(struct model_manager *manager) {
         add_model(catalog, entry);
         set_gauges(manager, entry, &catalog->models[catalog->model_count - 1]);
     }
-    if (manager->options.publish)
+    CHECK(pthread_mutex_lock(&manager->outward) == 0);
+    if (manager->options.publish && !manager->published_last)
         manager->options.publish(manager->options.context, catalog);
+    CHECK(pthread_mutex_unlock(&manager->outward) == 0);
     catalog_unref(&catalog);
 }
 

@@ -62,6 +62,9 @@ struct model_manager {
     struct mailbox mailbox;
     pthread_t thread;
     bool started;
+    pthread_mutex_t outward; /* held while others are told something, never for long */
+    bool published_last;     /* under `outward`: no catalog leaves any more */
+    bool abandoned;          /* under `outward`: no order is answered any more */
     _Atomic bool stop;   /* relaxed; the wake orders nothing else */
     _Atomic bool rescan; /* ditto */
 

@@ -271,6 +271,24 @@ static void test_stopping_in_the_middle_of_loads_is_clean(void **state) {
     keeper_stop(&keeper);
 }
 
+static void test_a_stop_waits_for_a_load_no_longer_than_told(void **state) {
+    (void)state;
+    place_write(&keeper.place, "m/1/model.onnx", FAKE_MODEL "load_us 600000\n");
+    keeper_start(&keeper);
+    keeper_wait(&keeper, "m/1=LOADING");
+    uint64_t from_ns = clock_now(&clock_real);
+    assert_false(model_manager_stop_within(keeper.manager, UINT64_C(50) * NS_PER_MS));
+    assert_true(clock_now(&clock_real) - from_ns < UINT64_C(400) * NS_PER_MS);
+    struct catalog *catalog = keeper_catalog(&keeper);
+    assert_true(model_manager_stop_within(keeper.manager, UINT64_MAX)); /* the load's end */
+    struct catalog *later = keeper_catalog(&keeper);
+    assert_ptr_equal(catalog, later); /* READY, but nobody was told */
+    catalog_unref(&catalog);
+    catalog_unref(&later);
+    assert_true(model_manager_stop_within(keeper.manager, 0)); /* again */
+    assert_true(model_manager_stop_within(NULL, 0));
+}
+
 static void test_a_root_that_is_no_folder_is_refused(void **state) {
     (void)state;
     struct err_text text;
@@ -306,6 +324,7 @@ int main(void) {
         TEST(test_metrics_follow_the_versions),
         TEST(test_a_model_that_warm_up_cannot_run_is_ready_without_batching),
         TEST(test_stopping_in_the_middle_of_loads_is_clean),
+        TEST(test_a_stop_waits_for_a_load_no_longer_than_told),
         TEST(test_a_root_that_is_no_folder_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
