@@ -107,7 +107,7 @@ static enum metric_refusal refusal_reason(const struct http_refusal *refusal) {
     }
 }
 
-static void on_refused(void *context, struct loop *event_loop, const struct http_refusal *refusal) {
+static void on_refused(void *context, struct loop *event_loop, struct http_refusal *refusal) {
     (void)event_loop;
     struct api_loop *loop = context;
     metric_add(loop->service->process, loop->shard, METRIC_HTTP_REFUSED, refusal_reason(refusal),

@@ -14,6 +14,7 @@
 
 #include "base/check.h"
 #include "base/memory.h"
+#include "net/http1_response.h"
 
 #include <errno.h>
 #include <sys/socket.h>
@@ -112,21 +113,38 @@ void connection_accept(struct listener *listener, int fd) {
     transport_start_reading(connection);
 }
 
+/* The whole answer on a connection that has no state yet: a new socket takes it, or it is lost. */
+static bool send_refusal(struct loop *loop, int fd, const struct http_refusal *refusal) {
+    struct buffer json;
+    buffer_init(&json, HTTP1_ERROR_BYTES_MAX);
+    http1_write_error(&json, refusal->text);
+    struct http_header headers[HTTP1_REFUSAL_HEADERS_MAX];
+    struct http1_head head = {
+        .status = err_http_status(refusal->err),
+        .headers = headers,
+        .header_count = http1_refusal_headers(refusal, headers),
+        .body_length = json.used,
+        .minor_version = 1,
+        .close = true,
+    };
+    struct buffer *text = &loop->head;
+    buffer_clear(text);
+    http1_write_head(text, &head);
+    buffer_add_str(text, buffer_str(&json));
+    buffer_done(&json);
+    return !text->full && send(fd, text->data, text->used, MSG_DONTWAIT | MSG_NOSIGNAL) > 0;
+}
+
 void connection_refuse(struct listener *listener, int fd) {
-    static const char answer[] = "HTTP/1.1 503 Service Unavailable\r\n"
-                                 "Content-Type: application/json\r\n"
-                                 "Content-Length: 32\r\n"
-                                 "Retry-After: 1\r\n"
-                                 "Connection: close\r\n"
-                                 "\r\n"
-                                 "{\"error\":\"too many connections\"}";
-    bool answered = !listener->options.tls &&
-                    listener->lingering_refused < CONNECTION_LINGERING_MAX &&
-                    send(fd, answer, sizeof answer - 1, MSG_DONTWAIT | MSG_NOSIGNAL) > 0;
-    listener_refused(listener, &(struct http_refusal){.err = ERR_TOO_MANY_CONNECTIONS,
-                                                      .text = "too many connections",
-                                                      .answered = answered});
-    if (!answered) {
+    struct http_refusal refusal = {
+        .err = ERR_TOO_MANY_CONNECTIONS,
+        .reason = HTTP_REFUSED_CONNECTIONS,
+        .text = "too many connections",
+        .answered =
+            !listener->options.tls && listener->lingering_refused < CONNECTION_LINGERING_MAX,
+    };
+    listener_refused(listener, &refusal);
+    if (!refusal.answered || !send_refusal(listener->loop, fd, &refusal)) {
         close(fd);
         return;
     }
@@ -258,6 +276,7 @@ static void timed_out_open(struct connection *connection) {
     listener_refused(connection->listener,
                      &(struct http_refusal){
                          .err = ERR_SLOW_REQUEST,
+                         .reason = HTTP_REFUSED_TIMEOUT,
                          .text = handshake ? "TLS: the handshake did not finish in time"
                                            : "no request came in time",
                      });

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/memory.h"
+#include "base/num.h"
 #include "net/http1_response.h"
 
 static void respond_http1(struct exchange *exchange, const struct http_response *response);
@@ -197,10 +198,26 @@ static bool can_go_on(const struct connection *connection, const struct http1 *c
            codec->body_expected <= CONNECTION_SKIP_BYTES_MAX && !connection->listener->draining;
 }
 
-/* Method and path as far as they were understood. */
-static void describe(const struct connection *connection, const struct http1 *codec,
-                     struct http_refusal *refusal) {
+static enum http_refusal_reason reason_of(enum err error) {
+    switch (error) {
+    case ERR_SLOW_REQUEST:
+        return HTTP_REFUSED_TIMEOUT;
+    case ERR_BODY_TOO_LARGE:
+    case ERR_HEADERS_TOO_LARGE:
+    case ERR_TARGET_TOO_LONG:
+        return HTTP_REFUSED_TOO_LARGE;
+    default:
+        return HTTP_REFUSED_MALFORMED;
+    }
+}
+
+/* The request as far as it came and was understood. */
+static void describe(const struct exchange *exchange, struct http_refusal *refusal) {
+    const struct http1 *codec = &exchange->codec;
+    const struct connection *connection = exchange->connection;
     const char *data = connection->in.data;
+    refusal->bytes_in = MAX(codec->wire_bytes, (uint64_t)connection->in.used);
+    refusal->duration_ns = loop_now_ns(connection->loop) - exchange->http.started_ns;
     refusal->method = (struct str){data + codec->method.at, codec->method.n};
     struct str target = {data + codec->target.at, codec->target.n};
     const char *mark = target.n ? memchr(target.p, '?', target.n) : NULL;
@@ -210,8 +227,9 @@ static void describe(const struct connection *connection, const struct http1 *co
 void exchange_refuse(struct exchange *exchange, enum err error, const char *text) {
     struct connection *connection = exchange->connection;
     struct http1 *codec = &exchange->codec;
-    struct http_refusal refusal = {.err = error, .text = text, .answered = true};
-    describe(connection, codec, &refusal);
+    struct http_refusal refusal = {
+        .err = error, .reason = reason_of(error), .text = text, .answered = true};
+    describe(exchange, &refusal);
     listener_refused(connection->listener, &refusal);
     exchange->http.request.method = str_eq(refusal.method, STR("HEAD")) ? HTTP_HEAD : HTTP_OTHER;
     connection->close_after = !can_go_on(connection, codec, error);
@@ -223,17 +241,15 @@ void exchange_refuse(struct exchange *exchange, enum err error, const char *text
     }
 
     struct buffer json;
-    buffer_init(&json, ERR_TEXT_MAX * 8);
-    buffer_add_str(&json, STR("{\"error\":"));
-    buffer_add_json_string(&json, str_of(text));
-    buffer_add_char(&json, '}');
+    buffer_init(&json, HTTP1_ERROR_BYTES_MAX);
+    http1_write_error(&json, text);
     struct str part = {arena_copy(&exchange->http.arena, buffer_str(&json)), json.used};
     buffer_done(&json);
-    static const struct http_header type = {{"Content-Type", 12}, {"application/json", 16}};
+    struct http_header headers[HTTP1_REFUSAL_HEADERS_MAX];
     struct http1_head head = {
         .status = err_http_status(error),
-        .headers = &type,
-        .header_count = 1,
+        .headers = headers,
+        .header_count = http1_refusal_headers(&refusal, headers),
         .minor_version = 1,
         .close = connection->close_after,
     };

@@ -5,6 +5,8 @@
  * Life of an exchange: request() is called once the whole request is there. The handler answers
  * with http_respond, now or later, exactly once. If the peer goes away before, cancelled() is
  * called; the handler must still call http_respond once (at once or later; it then sends nothing).
+ * A peer that only closes its sending side while its request waits counts as gone: the two look the
+ * same here, and nginx and Go's net/http take them so too.
  * When the response is written out or dropped, finished() is called and then the exchange, its
  * arena and every view into the request are gone. */
 #pragma once
@@ -90,13 +92,30 @@ struct http_sent {
     bool complete;      /* false: the peer went away first */
 };
 
-/* net answered (or dropped) by itself: not HTTP, too large, too slow, too many, TLS ("TLS...").
- * Views are good during the call. A client that goes away inside a request is none. */
+enum http_refusal_reason {
+    HTTP_REFUSED_MALFORMED, /* also: not supported */
+    HTTP_REFUSED_TIMEOUT,
+    HTTP_REFUSED_TOO_LARGE,
+    HTTP_REFUSED_CONNECTIONS,
+    HTTP_REFUSED_TLS,
+};
+
+enum { HTTP_REFUSAL_HEADERS_MAX = 2 };
+
+/* net answers (or drops) by itself, and tells before it does. Views are good during the call. A
+ * client that goes away inside a request is none. */
 struct http_refusal {
     enum err err;
+    enum http_refusal_reason reason;
     const char *text;
     struct str method, path; /* what was understood; may be empty */
-    bool answered;
+    uint64_t bytes_in;       /* of the request, as far as it came */
+    uint64_t duration_ns;    /* since its first byte; 0: none came */
+    bool answered;           /* an answer follows */
+    /* For the handler to fill: headers of that answer. Their bytes must live until the handler is
+     * called again or the loop's turn is over. */
+    struct http_header extra[HTTP_REFUSAL_HEADERS_MAX];
+    size_t extra_count;
 };
 
 /* request() is never called from inside another callback or http_respond. */
@@ -104,5 +123,5 @@ struct http_handler {
     void (*request)(void *context, struct http_exchange *exchange);
     void (*cancelled)(void *context, struct http_exchange *exchange);
     void (*finished)(void *context, struct http_exchange *exchange, const struct http_sent *sent);
-    void (*refused)(void *context, struct loop *loop, const struct http_refusal *refusal);
+    void (*refused)(void *context, struct loop *loop, struct http_refusal *refusal);
 };

@@ -93,3 +93,21 @@ void http1_write_head(struct buffer *out, const struct http1_head *head) {
     }
     buffer_add_str(out, STR("\r\n"));
 }
+
+size_t http1_refusal_headers(const struct http_refusal *refusal,
+                             struct http_header to[HTTP1_REFUSAL_HEADERS_MAX]) {
+    size_t count = 0;
+    to[count++] = (struct http_header){STR("Content-Type"), STR("application/json")};
+    if (refusal->err == ERR_TOO_MANY_CONNECTIONS)
+        to[count++] = (struct http_header){STR("Retry-After"), STR("1")};
+    CHECK(refusal->extra_count <= HTTP_REFUSAL_HEADERS_MAX);
+    for (size_t i = 0; i < refusal->extra_count; i++)
+        to[count++] = refusal->extra[i];
+    return count;
+}
+
+void http1_write_error(struct buffer *out, const char *text) {
+    buffer_add_str(out, STR("{\"error\":"));
+    buffer_add_json_string(out, str_of(text));
+    buffer_add_char(out, '}');
+}

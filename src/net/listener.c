@@ -27,7 +27,7 @@ enum {
 };
 static const uint64_t linger_ns = 2 * (uint64_t)NS_PER_S;
 
-void listener_refused(struct listener *listener, const struct http_refusal *refusal) {
+void listener_refused(struct listener *listener, struct http_refusal *refusal) {
     const struct listener_options *options = &listener->options;
     if (!listener->freed && options->handler->refused) {
         options->handler->refused(options->handler_context, listener->loop, refusal);
@@ -47,6 +47,7 @@ static bool turn_away(struct listener *listener) {
         return false;
     }
     listener_refused(listener, &(struct http_refusal){.err = ERR_TOO_MANY_CONNECTIONS,
+                                                      .reason = HTTP_REFUSED_CONNECTIONS,
                                                       .text = "out of file descriptors"});
     return true;
 }

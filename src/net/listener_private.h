@@ -51,7 +51,7 @@ static inline void listener_count(_Atomic(uint32_t) *counter, int by) {
 }
 
 void listener_connected(struct listener *listener, int by); /* a connection more or less */
-void listener_refused(struct listener *listener, const struct http_refusal *refusal);
+void listener_refused(struct listener *listener, struct http_refusal *refusal);
 /* Puts the connection's timeout on its list; the clock starts now. */
 struct connection;
 void listener_tick_arm(struct listener *listener, uint64_t at_ns);

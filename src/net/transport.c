@@ -101,9 +101,10 @@ static void no_memory(struct connection *connection) {
 static bool flush_tls(struct connection *connection, bool *ret_pending);
 
 static void tls_failed(struct connection *connection) {
-    listener_refused(
-        connection->listener,
-        &(struct http_refusal){.err = ERR_INVALID, .text = tls_session_error(connection->tls)});
+    listener_refused(connection->listener,
+                     &(struct http_refusal){.err = ERR_INVALID,
+                                            .reason = HTTP_REFUSED_TLS,
+                                            .text = tls_session_error(connection->tls)});
     connection_close(connection);
 }
 

@@ -29,6 +29,7 @@ struct server {
     struct list held;            /* the loop's */
     struct list at_turn_end;     /* the loop's */
     bool in_callback;            /* the loop's: request() must never come inside another */
+    char refusal_id[24];         /* the loop's */
 };
 
 /* What the handler keeps of a request, in its arena. */
@@ -144,14 +145,20 @@ static void on_finished(void *context, struct http_exchange *exchange,
     pthread_mutex_unlock(&server->mutex);
 }
 
-static void on_refused(void *context, struct loop *loop, const struct http_refusal *refusal) {
+static void on_refused(void *context, struct loop *loop, struct http_refusal *refusal) {
     struct server *server = context;
     CHECK(loop == server->loop);
     pthread_mutex_lock(&server->mutex);
     struct server_counts *counts = &server->counts;
     counts->refused++;
     counts->last_refusal = refusal->err;
+    counts->last_reason = refusal->reason;
     counts->last_answered = refusal->answered;
+    counts->last_bytes_in = refusal->bytes_in;
+    counts->last_duration_ns = refusal->duration_ns;
+    snprintf(server->refusal_id, sizeof server->refusal_id, "refusal-%u", counts->refused);
+    refusal->extra[refusal->extra_count++] =
+        (struct http_header){STR("X-Request-Id"), str_of(server->refusal_id)};
     snprintf(counts->last_text, sizeof counts->last_text, "%s", refusal->text);
     snprintf(counts->last_path, sizeof counts->last_path, "%.*s", STR_ARG(refusal->path));
     pthread_mutex_unlock(&server->mutex);

@@ -24,7 +24,9 @@ struct server;
 struct server_counts {
     unsigned requests, cancelled, finished, complete, refused;
     enum err last_refusal;
+    enum http_refusal_reason last_reason;
     bool last_answered;
+    uint64_t last_bytes_in, last_duration_ns;
     char last_text[200];
     char last_path[100];
     uint64_t bytes_out;

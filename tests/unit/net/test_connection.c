@@ -190,6 +190,9 @@ static void check_refused(struct server *server, const char *text, const char *s
     assert_int_equal(strstr(response, "Connection: close\r\n") == NULL, kept);
     assert_int_equal(server_counts(server).refused, before + 1);
     assert_true(server_counts(server).last_answered);
+    char id[48];
+    snprintf(id, sizeof id, "X-Request-Id: refusal-%u\r\n", before + 1);
+    assert_contains(response, id);
     if (kept) {
         client_send(&client, GET("/now"));
         assert_starts(client_response(&client, false), "HTTP/1.1 200 OK\r\n");
@@ -236,6 +239,7 @@ static void test_holds_the_limits(void **state) {
     check_refused(server, target, "HTTP/1.1 414 ", false);
     char *endless = long_text("GET /", 9000, "");
     check_refused(server, endless, "HTTP/1.1 414 ", false);
+    assert_int_equal(server_counts(server).last_reason, HTTP_REFUSED_TOO_LARGE);
     char *header = long_text("GET / HTTP/1.1\r\nHost: h\r\nX: ", 9000, "");
     check_refused(server, header, "HTTP/1.1 431 ", false);
     char *short_body = long_text(POST("/now", "60000", ""), 60000, "");
@@ -277,7 +281,11 @@ static void test_times_out_slow_requests(void **state) {
     uint64_t start = test_now_ms();
     check_refused(server, "GET /now HTTP/1.1\r\nHo", "HTTP/1.1 408 ", false);
     assert_in_range(test_now_ms() - start, 90, 2000);
-    assert_int_equal(server_counts(server).last_refusal, ERR_SLOW_REQUEST);
+    struct server_counts counts = server_counts(server);
+    assert_int_equal(counts.last_refusal, ERR_SLOW_REQUEST);
+    assert_int_equal(counts.last_reason, HTTP_REFUSED_TIMEOUT);
+    assert_int_equal(counts.last_bytes_in, sizeof "GET /now HTTP/1.1\r\nHo" - 1);
+    assert_in_range(counts.last_duration_ns, 90 * TEST_MS, 2000 * TEST_MS);
     check_refused(server, POST("/now", "10", "abc"), "HTTP/1.1 408 ", false);
     assert_string_equal(server_counts(server).last_path, "/now");
 

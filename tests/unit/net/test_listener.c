@@ -33,7 +33,7 @@ static void ignore_finished(void *context, struct http_exchange *exchange,
     (void)exchange;
     (void)sent;
 }
-static void ignore_refused(void *context, struct loop *loop, const struct http_refusal *refusal) {
+static void ignore_refused(void *context, struct loop *loop, struct http_refusal *refusal) {
     (void)context;
     (void)loop;
     (void)refusal;
@@ -130,6 +130,8 @@ static void test_refuses_connections_beyond_the_limit(void **state) {
     assert_contains(response, "Retry-After: ");
     assert_contains(response, "Connection: close\r\n");
     assert_contains(response, "\r\n\r\n{\"error\":\"too many connections\"}");
+    assert_contains(response, "X-Request-Id: refusal-1\r\n");
+    assert_int_equal(server_counts(server).last_reason, HTTP_REFUSED_CONNECTIONS);
     assert_true(client_sees_end(&third, 1000));
     assert_int_equal(server_counts(server).last_refusal, ERR_TOO_MANY_CONNECTIONS);
     assert_true(server_counts(server).last_answered);

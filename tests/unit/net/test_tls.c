@@ -244,6 +244,7 @@ static void test_closes_plain_http_on_a_tls_port(void **state) {
     assert_int_equal(server_counts(server).last_refusal, ERR_INVALID);
     assert_false(server_counts(server).last_answered);
     assert_string_equal(server_counts(server).last_text, "TLS: plain HTTP was sent to a TLS port");
+    assert_int_equal(server_counts(server).last_reason, HTTP_REFUSED_TLS);
     client_done(&client);
     server_free(server);
 }
