@@ -23,7 +23,9 @@ help: ## List the targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
 
 .PHONY: run
-run: build ## Install what is missing, build, and serve the demonstration model
+run: ## Install what is missing, build, and serve the demonstration model
+	@tools/deps.sh run
+	@tools/build.sh release
 	@echo "make: starting build/release/inferd $(RUN_COMMAND) $(RUN_ARGS)"
 	@echo "make: a prediction, from another terminal in this folder:"
 	@echo "curl -s http://127.0.0.1:8080/v2/models/breast-cancer/infer -d @models/breast-cancer/request.json"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what building, testing and checking inferd needs, on Debian 12 and 13.
 #
-#   tools/deps.sh [build|test|train|bench|fuzz|lint]...    (nothing named: build)
+#   tools/deps.sh [build|run|test|train|bench|fuzz|lint]...    (nothing named: build)
 #   tools/deps.sh prefix|cache|venv-test|venv-train        print a path, install nothing
 #
 # Debian's packages are installed with apt (as root, else through sudo). What this Debian does not
@@ -21,7 +21,8 @@ PREFIX_RECIPE=1 # raise it when the contents of the prefix change
 BUILD_PACKAGES=(gcc libc6-dev make cmake ninja-build pkg-config python3 python3-venv
     libuv1-dev libssl-dev libyaml-dev zlib1g-dev libcmocka-dev)
 BUILD_PACKAGES_13=(libllhttp-dev libyyjson-dev)
-TEST_PACKAGES=(curl git openssl python3-venv)
+RUN_PACKAGES=(curl) # the line that `make run` shows is for pasting
+TEST_PACKAGES=(curl git openssl)
 BENCH_PACKAGES=(nginx-light wrk)
 LINT_PACKAGES=(clang-tidy cppcheck shellcheck codespell yamllint)
 
@@ -64,12 +65,33 @@ as_root() {
     if [ "$(id -u)" -eq 0 ]; then
         "$@"
     else
-        sudo -n "$@" 2>/dev/null || sudo "$@"
+        sudo "$@"
     fi
 }
 
+can_be_root() { [ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null; }
+
 apt_is_installed() {
     [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null || true)" = installed ]
+}
+
+APT=(env LC_ALL=C DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300)
+
+# Reads the package lists anew, with the apt-get given. apt only warns where it cannot reach a
+# source; that stays so while another one answers, but when none does, this ends here.
+apt_update() {
+    local log status=0 reason=''
+    log=$(mktemp)
+    "$@" update >"$log" 2>&1 || status=$?
+    if [ "$status" -ne 0 ]; then
+        tail -n 15 "$log" >&2
+        reason='apt-get update failed (see above)'
+    elif ! grep -Eq '^(Get|Hit):' "$log"; then
+        reason=$(sed -n '/^[WE]: /{s///p;q}' "$log")
+        reason="apt reached no package source: ${reason:-none in /etc/apt}"
+    fi
+    rm -f "$log"
+    [ -z "$reason" ] || die "$reason"
 }
 
 # Installs those of the named packages that are missing, in one go.
@@ -79,13 +101,11 @@ apt_need() {
         apt_is_installed "$package" || missing+=("$package")
     done
     [ "${#missing[@]}" -gt 0 ] || return 0
-    if [ "$(id -u)" -ne 0 ] && ! command -v sudo >/dev/null; then
-        die "not root and no sudo here; as root run: apt-get install ${missing[*]}"
-    fi
+    can_be_root || die "not root and no sudo here; as root run:" \
+        "apt-get update && apt-get install ${missing[*]}"
     say "installing with apt: ${missing[*]}"
-    local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300)
-    quietly as_root "${apt[@]}" update || die "apt-get update failed (see above)"
-    quietly as_root "${apt[@]}" install --no-install-recommends "${missing[@]}" ||
+    apt_update as_root "${APT[@]}"
+    quietly as_root "${APT[@]}" install --no-install-recommends "${missing[@]}" ||
         die "apt could not install: ${missing[*]} (see above)"
 }
 
@@ -95,7 +115,7 @@ apt_need() {
 fetch_debian13_packages() {
     local into=$1
     shift
-    local apt=(apt-get -q)
+    local apt=(env LC_ALL=C apt-get -q)
     mkdir -p "$into"
     if [ "$DEBIAN" = 12 ]; then
         local state=$CACHE/apt13 sources=/etc/apt/sources.list
@@ -107,10 +127,12 @@ fetch_debian13_packages() {
         grep -v '^deb cdrom' "$sources" | sed 's/bookworm/trixie/g' >"$private" ||
             die "no Debian package source in /etc/apt to derive Debian 13's from"
         apt+=(-o "Dir::Etc::SourceList=$private" -o Dir::Etc::SourceParts=/nonexistent
-            -o "Dir::State::Lists=$state/lists" -o "Dir::Cache=$state/cache" -o APT::Sandbox::User=root)
-        quietly "${apt[@]}" update || die "could not read Debian 13's package lists (see above)"
+            -o "Dir::State::Lists=$state/lists" -o "Dir::Cache=$state/cache"
+            -o Acquire::Languages=none -o APT::Sandbox::User=root)
+        apt_update "${apt[@]}"
     elif ! apt-cache show "$1" >/dev/null 2>&1; then
-        quietly as_root apt-get -q update || die "apt-get update failed (see above)"
+        can_be_root || die "not root and no sudo here; as root run: apt-get update"
+        apt_update as_root "${APT[@]}"
     fi
     (cd "$into" && quietly "${apt[@]}" -o APT::Sandbox::User=root download "$@") ||
         die "could not download from Debian 13: $* (see above)"
@@ -194,16 +216,18 @@ make_venv() {
     echo "$stamp" >"$venv/stamp"
 }
 
+# What every build needs, and the packages named beside it.
 need_build() {
-    local packages=("${BUILD_PACKAGES[@]}")
+    local packages=("${BUILD_PACKAGES[@]}" "$@")
     [ "$DEBIAN" = 12 ] || packages+=("${BUILD_PACKAGES_13[@]}")
     apt_need "${packages[@]}"
     make_prefix
 }
 
+need_run() { need_build "${RUN_PACKAGES[@]}"; }
+
 need_test() {
-    need_build
-    apt_need "${TEST_PACKAGES[@]}"
+    need_build "${TEST_PACKAGES[@]}"
     make_venv "$CACHE/venv-test" "$TREE/tests/requirements.txt"
 }
 
@@ -213,10 +237,9 @@ need_train() {
 }
 
 need_bench() {
-    need_build
     local had_nginx=yes
     apt_is_installed nginx-light || had_nginx=no
-    apt_need "${BENCH_PACKAGES[@]}"
+    need_build "${BENCH_PACKAGES[@]}"
     # The package starts a web server on port 80; the benchmark runs its own.
     if [ "$had_nginx" = no ]; then
         say "stopping the web server that the nginx package started"
@@ -231,15 +254,13 @@ need_bench() {
 
 # The clang that Debian's `clang` package means: 14 on Debian 12, 19 on Debian 13.
 need_fuzz() {
-    need_build
     local version=14
     [ "$DEBIAN" = 12 ] || version=19
-    apt_need clang "libclang-rt-$version-dev"
+    need_build clang "libclang-rt-$version-dev"
 }
 
 need_lint() {
-    need_build
-    apt_need "${LINT_PACKAGES[@]}" python3-venv
+    need_build "${LINT_PACKAGES[@]}"
     make_venv "$CACHE/venv-lint" "$TREE/tools/lint-requirements.txt"
 }
 
@@ -253,8 +274,8 @@ main() {
     local what
     for what in "$@"; do
         case "$what" in
-        build | test | train | bench | fuzz | lint) ;;
-        *) die "unknown part '$what'; known: build test train bench fuzz lint" ;;
+        build | run | test | train | bench | fuzz | lint) ;;
+        *) die "unknown part '$what'; known: build run test train bench fuzz lint" ;;
         esac
     done
     mkdir -p "$CACHE" 2>/dev/null || die "cannot make the folder $CACHE (set INFERENCE_CACHE)"
