@@ -1,15 +1,27 @@
-/* A connection's life.
+/* A connection's life. connection_set_state is the one setter and checks the edge (next_states).
  *
- *   accept -> OPEN -> HEAD -> BODY -> HANDLER -> WRITE -> IDLE -> HEAD ...        each step may be
- * skipped when the next is there already OPEN, IDLE -> QUIET            the listener drains: closed
- * after a moment without a request HEAD, BODY -> WRITE, SKIP      refused by net; the rest of a
- * short body is read and thrown away WRITE ... -> LINGER -> CLOSED  the last answer was given; what
- * the peer still sends is thrown away, because closing with unread bytes resets the connection and
- * loses our answer any -> CLOSED                  uv_close was called
+ *   accept -> OPEN --+
+ *                    +--> HEAD -> BODY -> HANDLER -> WRITE -> HELD --+--> IDLE
+ *        +--> IDLE --+                                               |
+ *        |                                                           |
+ *        +-----------------------------------------------------------+
  *
- * Invariants: `exchange` is NULL in OPEN, IDLE, QUIET, SKIP and LINGER; a connection is on the
- * timeout list of its state and on no other; in CLOSED the memory stays until the handle is closed
- * and the handler has answered. connection_set_state is the one setter. */
+ *   HEAD, BODY, HANDLER, WRITE, HELD may each be passed by: all bytes are there already, the
+ *   socket takes the whole answer, nobody holds the exchange (http_exchange_hold).
+ *
+ *   OPEN .. BODY -> WRITE -> SKIP -> IDLE     refused by net; the rest of a short body is read and
+ *                                             thrown away
+ *   OPEN .. HELD, SKIP -> LINGER -> CLOSED    the last answer was given; what the peer still sends
+ *                                             is thrown away, because closing with unread bytes
+ *                                             resets the connection and loses our answer
+ *   OPEN, accept -> HANDSHAKE                 drain, TLS not ready: bounded until the request comes
+ *   OPEN, accept, IDLE -> QUIET               drain: closed after a moment without a request
+ *   HANDSHAKE, QUIET -> HEAD ...              as from OPEN; afterwards QUIET in place of IDLE
+ *   any -> CLOSED                             uv_close was called
+ *
+ * Invariants: `exchange` is NULL in OPEN, HANDSHAKE, IDLE, QUIET, SKIP and LINGER; a connection is
+ * on the timeout list of its state and on no other; in CLOSED the memory stays until the handle is
+ * closed and the handler has answered. */
 #include "net/connection.h"
 
 #include "base/check.h"
@@ -28,8 +40,10 @@ static const enum timeout_kind timeout_of[] = {
 
 #define TO(name) (1u << CONNECTION_##name)
 static const unsigned next_states[] = {
-    [CONNECTION_OPEN] = TO(QUIET) | TO(HEAD) | TO(BODY) | TO(HANDLER) | TO(WRITE) | TO(IDLE) |
-                        TO(SKIP) | TO(LINGER) | TO(CLOSED),
+    [CONNECTION_OPEN] = TO(OPEN) | TO(HANDSHAKE) | TO(QUIET) | TO(HEAD) | TO(BODY) | TO(HANDLER) |
+                        TO(WRITE) | TO(IDLE) | TO(SKIP) | TO(LINGER) | TO(CLOSED),
+    [CONNECTION_HANDSHAKE] = TO(QUIET) | TO(HEAD) | TO(BODY) | TO(HANDLER) | TO(WRITE) | TO(SKIP) |
+                             TO(LINGER) | TO(CLOSED),
     [CONNECTION_IDLE] = TO(IDLE) | TO(QUIET) | TO(HEAD) | TO(BODY) | TO(HANDLER) | TO(WRITE) |
                         TO(SKIP) | TO(LINGER) | TO(CLOSED),
     [CONNECTION_QUIET] = TO(QUIET) | TO(HEAD) | TO(BODY) | TO(HANDLER) | TO(WRITE) | TO(SKIP) |
@@ -42,7 +56,7 @@ static const unsigned next_states[] = {
     [CONNECTION_HELD] = TO(IDLE) | TO(QUIET) | TO(LINGER) | TO(CLOSED),
     [CONNECTION_WRITE] =
         TO(HELD) | TO(WRITE) | TO(IDLE) | TO(QUIET) | TO(SKIP) | TO(LINGER) | TO(CLOSED),
-    [CONNECTION_SKIP] = TO(SKIP) | TO(IDLE) | TO(QUIET) | TO(LINGER) | TO(CLOSED),
+    [CONNECTION_SKIP] = TO(IDLE) | TO(QUIET) | TO(LINGER) | TO(CLOSED),
     [CONNECTION_LINGER] = TO(CLOSED),
     [CONNECTION_CLOSED] = 0,
 };
@@ -68,6 +82,16 @@ void connection_set_state(struct connection *connection, enum connection_state s
     if (state == CONNECTION_WRITE) {
         connection->write_queue_seen =
             uv_stream_get_write_queue_size((uv_stream_t *)&connection->tcp);
+    }
+}
+
+void connection_set_open(struct connection *connection) {
+    if (!connection->listener->draining) {
+        connection_set_state(connection, CONNECTION_OPEN);
+    } else if (connection->tls && !tls_session_ready(connection->tls)) {
+        connection_set_state(connection, CONNECTION_HANDSHAKE);
+    } else {
+        connection_set_state(connection, CONNECTION_QUIET);
     }
 }
 
@@ -104,12 +128,7 @@ void connection_accept(struct listener *listener, int fd) {
     if (listener->options.tls) {
         connection->tls = tls_session_new(listener->options.tls, &listener->loop->ciphertext);
     }
-    if (listener->timeout_ns[TIMEOUT_HEADER]) {
-        connection->deadline_ns =
-            loop_now_ns(listener->loop) + listener->timeout_ns[TIMEOUT_HEADER];
-        list_add_last(&listener->timeouts[TIMEOUT_HEADER], &connection->timed);
-        listener_tick_arm(listener, connection->deadline_ns);
-    }
+    connection_set_open(connection);
     transport_start_reading(connection);
 }
 
@@ -288,6 +307,13 @@ void connection_timed_out(struct connection *connection) {
     switch (connection->state) {
     case CONNECTION_OPEN:
         timed_out_open(connection);
+        break;
+    case CONNECTION_HANDSHAKE:
+        if (!tls_session_ready(connection->tls)) {
+            timed_out_open(connection);
+            break;
+        }
+        connection_close_idle(connection);
         break;
     case CONNECTION_IDLE:
     case CONNECTION_QUIET:

@@ -14,6 +14,7 @@ struct connection;
 /* The states' table: name, which timeout runs in it. See connection.c for the diagram. */
 #define CONNECTION_STATES(STATE)                                                                   \
     STATE(OPEN, HEADER)                                                                            \
+    STATE(HANDSHAKE, HANDSHAKE)                                                                    \
     STATE(IDLE, IDLE)                                                                              \
     STATE(QUIET, QUIET)                                                                            \
     STATE(HEAD, HEADER)                                                                            \
@@ -71,7 +72,7 @@ struct connection {
 
     struct block in;           /* bytes that belong to no delivered exchange yet */
     uint64_t in_since_ns;      /* when the first of them came */
-    struct exchange *exchange; /* NULL in OPEN, IDLE, QUIET; the one being read or answered */
+    struct exchange *exchange; /* the one being read or answered */
     uint64_t skip_bytes;       /* SKIP: still to come; LINGER: thrown away so far */
 
     struct tls_session *tls; /* NULL: plain */
@@ -93,6 +94,8 @@ struct connection {
 void connection_accept(struct listener *listener, int fd);
 void connection_refuse(struct listener *listener, int fd); /* one too many */
 void connection_set_state(struct connection *connection, enum connection_state state);
+/* No byte of a request is there: OPEN, or where a drain puts such connections. */
+void connection_set_open(struct connection *connection);
 /* Drops the connection now; a request with the handler is cancelled. */
 void connection_close(struct connection *connection);
 /* After the last answer: shuts our side down and waits for the peer to close. */

@@ -192,8 +192,7 @@ static bool skip(struct connection *connection) {
     take_off_front(&connection->in, n);
     connection->skip_bytes -= n;
     if (connection->skip_bytes > 0) {
-        connection_set_state(connection, CONNECTION_SKIP);
-        return false;
+        return false; /* the timeout is for all of it: a trickle does not hold the connection */
     }
     connection_set_state(connection,
                          connection->listener->draining ? CONNECTION_QUIET : CONNECTION_IDLE);
@@ -206,6 +205,7 @@ static bool step(struct connection *connection) {
     }
     switch (connection->state) {
     case CONNECTION_OPEN:
+    case CONNECTION_HANDSHAKE:
     case CONNECTION_IDLE:
     case CONNECTION_QUIET:
         return begin(connection);

@@ -24,6 +24,7 @@ enum {
     STOP_NS = 50 * NS_PER_MS,
     QUIET_NS =
         500 * NS_PER_MS, /* drain: so long may a request to an idle connection be on its way */
+    HANDSHAKE_NS = 1000 * NS_PER_MS, /* drain: TLS handshake and the request behind it */
 };
 static const uint64_t linger_ns = 2 * (uint64_t)NS_PER_S;
 
@@ -176,6 +177,7 @@ enum err listener_open(struct loop *loop, const struct listener_options *options
     listener->timeout_ns[TIMEOUT_BODY] = options->limits.body_timeout_ns;
     listener->timeout_ns[TIMEOUT_IDLE] = options->limits.idle_timeout_ns;
     listener->timeout_ns[TIMEOUT_QUIET] = QUIET_NS;
+    listener->timeout_ns[TIMEOUT_HANDSHAKE] = HANDSHAKE_NS;
     listener->timeout_ns[TIMEOUT_WRITE] = options->limits.write_timeout_ns;
     listener->timeout_ns[TIMEOUT_LINGER] = linger_ns;
     CHECK(uv_poll_init(&loop->uv, &listener->poll, fd) == 0);
@@ -218,8 +220,8 @@ static void drain_connection(struct connection *connection) {
         } else {
             connection_set_state(connection, CONNECTION_QUIET);
         }
-    } else if (connection->state == CONNECTION_OPEN && !connection->tls) {
-        connection_set_state(connection, CONNECTION_QUIET);
+    } else if (connection->state == CONNECTION_OPEN) {
+        connection_set_open(connection);
     }
 }
 

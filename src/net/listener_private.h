@@ -14,6 +14,7 @@ enum timeout_kind {
     TIMEOUT_BODY,
     TIMEOUT_IDLE,
     TIMEOUT_QUIET,
+    TIMEOUT_HANDSHAKE,
     TIMEOUT_WRITE,
     TIMEOUT_LINGER,
     TIMEOUT_NONE, /* and their number */

@@ -118,6 +118,7 @@ struct loop *loop_new(const struct loop_options *options) {
         struct str name = str_of(options->name);
         memcpy(loop->name, name.p, name.n < sizeof loop->name ? name.n : sizeof loop->name - 1);
     }
+    loop->options.name = NULL; /* the caller's */
     loop->now = mem_new(sizeof *loop->now);
     CHECK(uv_loop_init(&loop->uv) == 0);
     CHECK(uv_async_init(&loop->uv, &loop->wake, on_wake) == 0);
@@ -134,7 +135,7 @@ struct loop *loop_new(const struct loop_options *options) {
     list_init(&loop->exchanges);
     block_pool_init(&loop->blocks);
     buffer_init(&loop->head, LOOP_HEAD_BYTES_MAX);
-    buffer_init(&loop->ciphertext, SIZE_MAX / 2);
+    buffer_init(&loop->ciphertext, LOOP_CIPHERTEXT_BYTES_MAX);
     loop->scratch = mem_new(LOOP_SCRATCH_BYTES);
     return loop;
 }

@@ -28,6 +28,7 @@ enum {
     LOOP_SCRATCH_BYTES = 65536, /* bytes to be thrown away, and ciphertext before it is decrypted */
     LOOP_EXCHANGES_KEPT = 256,
     LOOP_HEAD_BYTES_MAX = 1 << 20,
+    LOOP_CIPHERTEXT_BYTES_MAX = 4 << 20, /* a step of transport.c takes a tenth of it */
 };
 
 struct loop {

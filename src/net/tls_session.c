@@ -43,6 +43,10 @@ static int bio_read(BIO *bio, char *to, int n) {
 static int bio_write(BIO *bio, const char *p, int n) {
     struct tls_session *session = BIO_get_data(bio);
     BIO_clear_retry_flags(bio);
+    if (!buffer_reserve(session->out, (size_t)n)) {
+        session->out->full = false; /* what is there already still goes out; the session is over */
+        return -1;
+    }
     buffer_add(session->out, p, (size_t)n);
     return n;
 }

@@ -272,6 +272,23 @@ static void test_a_client_that_goes_on_sending_still_reads_the_refusal(void **st
     server_free(server);
 }
 
+static void test_the_rest_of_a_refused_body_has_one_timeout_as_a_whole(void **state) {
+    (void)state;
+    struct http_limits limits = server_default_limits();
+    limits.body_bytes_max = 1000;
+    limits.body_timeout_ns = 300 * TEST_MS;
+    struct server *server = server_new(&limits, NULL);
+    struct client client = client_new(server_port(server));
+    client_send(&client, POST("/now", "60000", ""));
+    assert_starts(client_response(&client, false), "HTTP/1.1 413 ");
+    uint64_t start = test_now_ms();
+    while (test_now_ms() - start < 2000 && client_sees_nothing(&client, 50))
+        client_send(&client, "x");
+    assert_in_range(test_now_ms() - start, 250, 1500);
+    client_done(&client);
+    server_free(server);
+}
+
 static void test_times_out_slow_requests(void **state) {
     (void)state;
     struct http_limits limits = server_default_limits();
@@ -474,6 +491,7 @@ int main(void) {
         cmocka_unit_test(test_refuses_bad_requests_and_closes),
         cmocka_unit_test(test_holds_the_limits),
         cmocka_unit_test(test_a_client_that_goes_on_sending_still_reads_the_refusal),
+        cmocka_unit_test(test_the_rest_of_a_refused_body_has_one_timeout_as_a_whole),
         cmocka_unit_test(test_times_out_slow_requests),
         cmocka_unit_test(test_refuses_a_body_that_trickles),
         cmocka_unit_test(test_closes_idle_connections_silently),

@@ -225,6 +225,20 @@ static void test_a_drain_closes_idle_connections_and_serves_the_others(void **st
     server_free(server);
 }
 
+static void test_a_connection_that_comes_in_a_drain_does_not_stay(void **state) {
+    (void)state;
+    struct server *server = server_new(NULL, NULL);
+    server_call(server, listener_drain);
+    struct client silent = client_new(server_port(server));
+    struct client asking = client_new(server_port(server));
+    client_send(&asking, GET("/now"));
+    assert_contains(client_response(&asking, false), "Connection: close\r\n");
+    assert_true(client_sees_end(&silent, 2000));
+    client_done(&asking);
+    client_done(&silent);
+    server_free(server);
+}
+
 static void drain_late(struct listener *listener) {
     test_sleep_ms(100);
     listener_drain(listener);
@@ -368,6 +382,7 @@ int main(void) {
         cmocka_unit_test(test_refuses_connections_beyond_the_limit),
         cmocka_unit_test(test_does_not_spin_without_descriptors),
         cmocka_unit_test(test_a_drain_closes_idle_connections_and_serves_the_others),
+        cmocka_unit_test(test_a_connection_that_comes_in_a_drain_does_not_stay),
         cmocka_unit_test(test_a_drain_serves_a_request_that_crossed_it),
         cmocka_unit_test(test_a_drain_ends_connections_that_stay_silent),
         cmocka_unit_test(test_ends_under_load_without_losing_a_request),

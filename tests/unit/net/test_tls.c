@@ -264,6 +264,38 @@ static void test_times_out_a_handshake(void **state) {
     server_free(server);
 }
 
+/* Served or silent since the handshake, in the handshake, and come after the drain began: none
+ * lives as long as its timeouts would let it. */
+static void test_a_drain_ends_idle_connections_soon(void **state) {
+    (void)state;
+    struct server *server = tls_server(TLS_CLIENT_NONE, NULL);
+    struct tls_client_options any = {0};
+    struct tls_client silent = tls_client_new(server_port(server), &any);
+    struct client half = client_new(server_port(server));
+    client_send_n(&half, "\x16\x03\x01\x02\x00", 5);
+    for (int i = 0; i < 100 && server_connections(server) < 2; i++)
+        test_sleep_ms(10);
+    uint64_t start = test_now_ms();
+    server_call(server, listener_drain);
+    struct tls_client late = tls_client_new(server_port(server), &any);
+    struct tls_client asking = tls_client_new(server_port(server), &any);
+    assert_true(late.ready && asking.ready);
+    tls_client_send(&asking, GET("/now"), sizeof GET("/now") - 1);
+    assert_int_equal(tls_client_read(&asking, SIZE_MAX), SSL_ERROR_ZERO_RETURN);
+    buffer_add_char(&asking.in, '\0');
+    assert_starts(asking.in.data, "HTTP/1.1 200 OK\r\n");
+    assert_int_equal(tls_client_read(&silent, 1), SSL_ERROR_ZERO_RETURN);
+    assert_in_range(test_now_ms() - start, 400, 1000);
+    assert_int_equal(tls_client_read(&late, 1), SSL_ERROR_ZERO_RETURN);
+    assert_true(client_sees_end(&half, 2000));
+    assert_in_range(test_now_ms() - start, 400, 2000);
+    tls_client_done(&silent);
+    tls_client_done(&late);
+    tls_client_done(&asking);
+    client_done(&half);
+    server_free(server);
+}
+
 static void test_cancels_when_the_client_says_goodbye(void **state) {
     (void)state;
     struct server *server = tls_server(TLS_CLIENT_NONE, NULL);
@@ -362,6 +394,7 @@ int main(void) {
         cmocka_unit_test(test_does_not_renegotiate),
         cmocka_unit_test(test_closes_plain_http_on_a_tls_port),
         cmocka_unit_test(test_times_out_a_handshake),
+        cmocka_unit_test(test_a_drain_ends_idle_connections_soon),
         cmocka_unit_test(test_cancels_when_the_client_says_goodbye),
         cmocka_unit_test(test_takes_a_new_certificate_when_the_files_change),
         cmocka_unit_test(test_names_the_file_that_cannot_be_used),
