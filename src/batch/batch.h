@@ -7,10 +7,13 @@
  * more. Results come back to the owner's mailbox.
  *
  * States of a job (one setter, batch_job_set_state in queue.c; RUNNING begins when a job is taken,
- * and a job whose deadline passed or that was cancelled goes through it without a run): IDLE ->
- * TURN -> RUNNING -> DONE     inline IDLE -> QUEUED -> RUNNING -> DONE   by an executor TURN ->
- * QUEUED                      the model proved slow before the job's chunk came QUEUED/TURN -> IDLE
- * cancelled in time; done() is not called DONE -> TURN/QUEUED                 submitted again
+ * and a job whose deadline passed or that was cancelled goes through it without a run):
+ *
+ *   IDLE -> TURN -> RUNNING -> DONE     inline
+ *   IDLE -> QUEUED -> RUNNING -> DONE   by an executor
+ *   TURN -> QUEUED                      the model proved slow before the job's chunk came
+ *   QUEUED, TURN -> IDLE                cancelled in time; done() is not called
+ *   DONE -> TURN, QUEUED                submitted again
  */
 #pragma once
 

@@ -2,11 +2,15 @@
  * back.
  *
  *   SETTLING --files stable--> LOADING --session made--> WARMING --warmed up--> READY
- *      |                          |                         |                     | unwanted,
- * replaced, or stop |                          v                         v                     v
- *      +--gone-------------->  FAILED <---------------------+                 UNLOADING --last
- * request ended--> |                                                            UNLOADED
- *                                 +--files changed, gone, or asked again--> UNLOADED
+ *    |    |                       |                        |                      |
+ *    |    | no files that fit     | no session             | did not run          | unwanted,
+ *    |    v                       v                        v                      | replaced, stop
+ *    |   FAILED <-----------------+------------------------+                      v
+ *    |    |                                                                   UNLOADING
+ *    |    | files changed, gone, asked again, stop                                |
+ *    |    v                                                                       | last request
+ *    +-> UNLOADED <---------------------------------------------------------------+ ended
+ *   gone
  *
  * 1. Only model_version_set_state changes the state; it checks the edge against state.def, counts
  * and logs it. Thread: manager. Reading the state: any thread.
