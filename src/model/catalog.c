@@ -123,6 +123,15 @@ static const struct catalog_version *telling_version(const struct catalog_model 
     return best;
 }
 
+/* Why a model serves nothing, when none of its versions says. */
+static const char *model_why(const struct catalog_model *model) {
+    return model->reason[0]       ? model->reason
+           : model->unloaded      ? "the model is unloaded"
+           : model->settling      ? "waiting for its files to be still"
+           : model->version_count ? "the default version is not ready"
+                                  : "it has no version folder";
+}
+
 static enum err say_model_not_ready(const struct catalog_model *model, struct err_text *text) {
     if (model->unloaded)
         return err_set(text, ERR_NOT_READY,
@@ -132,7 +141,7 @@ static enum err say_model_not_ready(const struct catalog_model *model, struct er
     if (model->reason[0] != '\0' || !version)
         return err_set(text, ERR_NOT_READY,
                        "Request for unknown model: '%s' has no available versions: %s", model->name,
-                       model->reason[0] ? model->reason : "it has no version folder");
+                       model_why(model));
     return err_set(
         text, ERR_NOT_READY,
         "Request for unknown model: '%s' has no available versions: version %s is %s%s%s",
@@ -202,12 +211,10 @@ static void add_model_missing(const struct catalog_model *model, struct buffer *
     }
     if (any)
         return;
-    const char *reason = model->reason[0]       ? model->reason
-                         : model->unloaded      ? "the model is unloaded"
-                         : model->version_count ? "the default version is not ready"
-                                                : "the model has no version folder";
-    const char *state = model_state_name(model->unloaded ? MODEL_UNLOADED : MODEL_FAILED);
-    add_item(out, start, (const char *const[4]){model->name, "", state, reason});
+    const char *state = model_state_name(model->unloaded   ? MODEL_UNLOADED
+                                         : model->settling ? MODEL_SETTLING
+                                                           : MODEL_FAILED);
+    add_item(out, start, (const char *const[4]){model->name, "", state, model_why(model)});
 }
 
 /* READY_LIST; true when all of the list serve. */

@@ -18,6 +18,7 @@ struct catalog_model {
     const char *name;
     const char *reason; /* trouble with the model as a whole (its model.yaml); "" without */
     bool unloaded;      /* by an admin's unload: not wanted, so not counted against readiness */
+    bool settling;      /* its settings have not been read yet: which versions it has is not known */
     struct catalog_version *versions; /* ascending number */
     size_t version_count;
     struct model_version

@@ -2,7 +2,9 @@
  * (slots).
  *
  * 1. What cannot be read keeps what was known of it: a failed scan removes nothing.
- * 2. "Still" is decided by the scan that looked at the files, never later from a clock alone.
+ * 2. "Still" is decided by the scan that looked at the files, never later from a clock alone. Files'
+ * own times are believed only of what the first scan found: a file server's clock may lag, and then
+ * a half-copied file looks old.
  * 3. An entry lives while its folder is there, a version of it is not freed, or an order's wish
  * must be remembered. Thread: manager. */
 #include "model/repository.h"
@@ -19,14 +21,19 @@
 struct moment {
     uint64_t now_ns, wall_ns; /* when the scan began */
     uint64_t settle_ns;
+    bool first;        /* of the process: what it finds may be older than the process */
     uint64_t again_ns; /* when the next scan is due, monotonic */
 };
 
-/* Have files whose newest time is `newest_ns`, and which have not changed since `since_ns`,
- * settled? */
-static bool is_still(struct moment *moment, uint64_t newest_ns, uint64_t since_ns) {
+/* Since when files are as they are that were not so in the scan before. Monotonic. */
+static uint64_t since(const struct moment *moment, uint64_t newest_ns) {
     uint64_t age = moment->wall_ns > newest_ns ? moment->wall_ns - newest_ns : 0;
-    age = MAX(age, moment->now_ns - since_ns);
+    return moment->first ? moment->now_ns - MIN(age, moment->now_ns) : moment->now_ns;
+}
+
+/* Have files that are as they are since `since_ns` settled? */
+static bool is_still(struct moment *moment, uint64_t since_ns) {
+    uint64_t age = moment->now_ns - since_ns;
     if (age >= moment->settle_ns)
         return true;
     uint64_t wait = MAX(moment->settle_ns - age, SETTLE_WAIT_MIN_NS);
@@ -107,51 +114,67 @@ static void update_settings(struct model_entry *entry, const struct scan_model *
                             struct moment *moment) {
     if (entry->settings != model->settings || !entry->present) {
         entry->settings = model->settings;
-        entry->settings_since_ns = moment->now_ns;
+        entry->settings_since_ns = since(moment, model->settings_newest_ns);
     }
     text_replace(&entry->settings_trouble, model->settings_trouble);
-    entry->settings_still = is_still(moment, model->settings_newest_ns, entry->settings_since_ns) ||
-                            model->settings_trouble;
+    entry->settings_still = model->settings == 0 || model->settings_trouble ||
+                            is_still(moment, entry->settings_since_ns);
+}
+
+/* The slots of a model whose folder was read; both lists ascend. */
+static void update_slots(struct model_entry *entry, const struct scan_model *model,
+                         struct moment *moment) {
+    for (size_t i = 0; i < entry->slot_count; i++)
+        entry->slots[i].load = entry->slots[i].still = false;
+    for (size_t i = 0; i < model->version_count; i++) {
+        const struct scan_version *version = &model->versions[i];
+        if (version->unknown)
+            continue; /* what was known of it stays */
+        struct model_slot *slot = slot_at(entry, version->number);
+        if (slot->files != version->content || !slot->present) {
+            slot->files = version->content;
+            slot->since_ns = since(moment, version->newest_ns);
+        }
+        slot->present = true;
+        text_replace(&slot->trouble, version->trouble);
+        slot->still = is_still(moment, slot->since_ns);
+    }
+    size_t next = 0;
+    for (size_t i = 0; i < entry->slot_count; i++) {
+        struct model_slot *slot = &entry->slots[i];
+        while (next < model->version_count && model->versions[next].number < slot->number)
+            next++;
+        slot->present = slot->present && next < model->version_count &&
+                        model->versions[next].number == slot->number;
+    }
+}
+
+/* Why some of the model cannot be looked at; NULL without. */
+static const char *find_trouble(const struct scan_model *model) {
+    const char *trouble = model->trouble;
+    for (size_t i = 0; i < model->version_count && !trouble; i++)
+        if (model->versions[i].unknown)
+            trouble = model->versions[i].trouble;
+    return trouble;
 }
 
 static void update_entry(struct model_manager *manager, const struct scan_model *model,
                          struct moment *moment) {
     struct model_entry *entry = entry_at(manager, model->name);
-    if (text_replace(&entry->trouble, model->trouble)) {
+    const char *trouble = find_trouble(model);
+    if (text_replace(&entry->trouble, trouble)) {
         manager->changed = true;
-        if (model->trouble)
-            log_model_event(manager, LOG_ERROR, "model_folder_unreadable", model->name,
-                            model->trouble);
+        if (trouble)
+            log_model_event(manager, LOG_ERROR, "model_folder_unreadable", model->name, trouble);
     }
-    if (model->trouble) {
+    if (trouble)
         moment->again_ns = MIN(moment->again_ns, moment->now_ns + TROUBLE_RETRY_NS);
-        manager->changed |= !entry->present;
-        entry->present = true;
-        return;
+    if (!model->trouble) {
+        update_settings(entry, model, moment);
+        update_slots(entry, model, moment);
     }
-    update_settings(entry, model, moment);
     manager->changed |= !entry->present;
     entry->present = true;
-    for (size_t i = 0; i < entry->slot_count; i++)
-        entry->slots[i].load = entry->slots[i].still = false;
-    size_t next = 0; /* of the scan's versions: both lists ascend */
-    for (size_t i = 0; i < model->version_count; i++) {
-        const struct scan_version *version = &model->versions[i];
-        struct model_slot *slot = slot_at(entry, version->number);
-        if (slot->files != version->content || !slot->present) {
-            slot->files = version->content;
-            slot->since_ns = moment->now_ns;
-        }
-        slot->present = true;
-        text_replace(&slot->trouble, version->trouble);
-        slot->still = is_still(moment, version->newest_ns, slot->since_ns);
-    }
-    for (size_t i = 0; i < entry->slot_count; i++) {
-        while (next < model->version_count && model->versions[next].number < entry->slots[i].number)
-            next++;
-        entry->slots[i].present =
-            next < model->version_count && model->versions[next].number == entry->slots[i].number;
-    }
 }
 
 static void forget_folder(struct model_manager *manager, struct model_entry *entry) {
@@ -166,7 +189,7 @@ static void forget_folder(struct model_manager *manager, struct model_entry *ent
 uint64_t entries_update(struct model_manager *manager, const struct scan *scan) {
     const struct clock *clock = manager->options.clock;
     struct moment moment = {clock_now(clock), clock->wall_ns(clock), manager->options.settle_ns,
-                            UINT64_MAX};
+                            !manager->scanned, UINT64_MAX};
     if (scan->trouble)
         return moment.now_ns + TROUBLE_RETRY_NS;
     size_t next = 0; /* of the scan's models: both lists ascend */
@@ -223,6 +246,7 @@ void entry_read_settings(struct model_manager *manager, struct model_entry *entr
         return;
     if (!entry->settings_still && !asked)
         return;
+    manager->changed |= !entry->settings_read;
     entry->settings_read = true;
     entry->settings_of = entry->settings;
     struct model_options options = {0};

@@ -104,6 +104,7 @@ static void add_model(struct catalog *catalog, struct model_entry *entry) {
         catalog_add_model(catalog, entry->name, reason, entry->slot_count);
     mem_free(&reason);
     model->unloaded = entry->unloaded || !entry->present;
+    model->settling = !model->unloaded && !entry->settings_read && !entry->trouble;
     for (size_t i = 0; i < entry->slot_count; i++) {
         struct catalog_version row;
         if (make_row(entry, &entry->slots[i], &row, &reason))

@@ -33,7 +33,9 @@ struct names {
     bool cut; /* there were more than the maximum */
 };
 
-enum kind { KIND_NONE, KIND_FILE, KIND_FOLDER, KIND_OTHER, KIND_OUTSIDE };
+/* NONE: nothing is there. UNKNOWN: it cannot be looked at, for a while perhaps (ESTALE, EIO,
+ * EACCES): that is no reason to take it for gone. */
+enum kind { KIND_NONE, KIND_UNKNOWN, KIND_FILE, KIND_FOLDER, KIND_OTHER, KIND_OUTSIDE };
 
 static const char *error_text(struct reader *reader, int error) {
     char text[128];
@@ -84,21 +86,25 @@ static bool lies_inside(const char *root, const char *resolved) {
     return strncmp(resolved, root, n) == 0 && (resolved[n] == '/' || resolved[n] == '\0');
 }
 
+static enum kind kind_of_failure(void) {
+    return errno == ENOENT || errno == ENOTDIR ? KIND_NONE : KIND_UNKNOWN;
+}
+
 /* What stands at `path`, links followed while they stay inside. `ret_stat` is set for files and
- * folders; a KIND_NONE's reason is in errno. */
+ * folders; a KIND_UNKNOWN's reason is in errno. */
 static enum kind look_at(struct reader *reader, const char *path, struct stat *ret_stat) {
     if (lstat(path, ret_stat) != 0)
-        return KIND_NONE;
+        return kind_of_failure();
     if (S_ISLNK(ret_stat->st_mode)) {
         char *resolved = realpath(path, NULL);
         if (!resolved)
-            return KIND_NONE;
+            return kind_of_failure();
         bool inside = lies_inside(reader->root, resolved);
         free(resolved);
         if (!inside)
             return KIND_OUTSIDE;
         if (stat(path, ret_stat) != 0)
-            return KIND_NONE;
+            return kind_of_failure();
     }
     return S_ISREG(ret_stat->st_mode)   ? KIND_FILE
            : S_ISDIR(ret_stat->st_mode) ? KIND_FOLDER
@@ -166,7 +172,7 @@ static void walk_entry(const struct version_walk *walk, const char *path, const 
         walk_folder(&deeper, path);
     } else if (kind == KIND_OUTSIDE) {
         set_trouble(version, arena_format(arena, "%s leads out of the repository", inner));
-    } else if (is_model && kind == KIND_NONE && error != ENOENT) {
+    } else if (is_model && kind == KIND_UNKNOWN) {
         set_trouble(version, arena_format(arena, "model.onnx cannot be read: %s",
                                           error_text(walk->reader, error)));
     } else if (is_model && kind != KIND_NONE) {
@@ -224,19 +230,39 @@ static void read_settings(struct reader *reader, struct scan_model *model, const
     struct stat s;
     enum kind kind = look_at(reader, arena_format(arena, "%s/model.yaml", folder), &s);
     int error = errno;
-    if (kind == KIND_NONE && error == ENOENT)
+    if (kind == KIND_NONE)
         return;
     model->settings = hash_u64(HASH_START, kind);
     if (kind == KIND_FILE) {
         model->settings = hash_stat(model->settings, &s);
         model->settings_newest_ns = newest_time(&s);
-    } else if (kind == KIND_NONE) {
+    } else if (kind == KIND_UNKNOWN) {
         model->settings = hash_u64(model->settings, (uint64_t)error);
         model->settings_trouble =
             arena_format(arena, "model.yaml cannot be read: %s", error_text(reader, error));
     } else {
         model->settings_trouble = kind == KIND_OUTSIDE ? "model.yaml leads out of the repository"
                                                        : "model.yaml is not a file";
+    }
+}
+
+/* What is in a model's folder and is not a version that can be read. */
+static void read_other(struct reader *reader, struct scan_model *model, const char *name,
+                       enum kind kind) {
+    struct arena *arena = &reader->scan->arena;
+    struct scan_version version = {.unknown = true};
+    int error = errno;
+    bool is_number = version_number_read(str_of(name), &version.number);
+    const char *inner = arena_format(arena, "%s/%s", model->name, name);
+    if (kind == KIND_UNKNOWN && is_number) {
+        version.trouble = arena_format(arena, "version %s cannot be looked at: %s", name,
+                                       error_text(reader, error));
+        model->versions[model->version_count++] = version;
+    } else if (kind == KIND_FOLDER) {
+        ignore(reader, inner,
+               "a version is a whole number from 1 to 2^63-1 without leading zeros");
+    } else if (kind == KIND_OUTSIDE && strcmp(name, "model.yaml") != 0) {
+        ignore(reader, inner, "the link leads out of the repository");
     }
 }
 
@@ -254,19 +280,15 @@ static void read_model(struct reader *reader, struct scan_model *model, const ch
     read_settings(reader, model, folder);
     model->versions = arena_new_zero(arena, (names.count + 1) * sizeof *model->versions);
     for (size_t i = 0; i < names.count; i++) {
-        const char *inner = arena_format(arena, "%s/%s", model->name, names.list[i]);
         const char *path = arena_format(arena, "%s/%s", folder, names.list[i]);
         struct scan_version version = {0};
         struct stat s;
         enum kind kind = look_at(reader, path, &s);
-        if (kind == KIND_FOLDER && !version_number_read(str_of(names.list[i]), &version.number)) {
-            ignore(reader, inner,
-                   "a version is a whole number from 1 to 2^63-1 without leading zeros");
-        } else if (kind == KIND_FOLDER) {
+        if (kind == KIND_FOLDER && version_number_read(str_of(names.list[i]), &version.number)) {
             read_version(reader, path, &s, &version);
             model->versions[model->version_count++] = version;
-        } else if (kind == KIND_OUTSIDE && strcmp(names.list[i], "model.yaml") != 0) {
-            ignore(reader, inner, "the link leads out of the repository");
+        } else {
+            read_other(reader, model, names.list[i], kind);
         }
     }
     qsort(model->versions, model->version_count, sizeof *model->versions, compare_versions);
@@ -277,12 +299,13 @@ static void read_root_entry(struct reader *reader, const char *name) {
     const char *path = arena_format(&scan->arena, "%s/%s", reader->given, name);
     struct stat s;
     enum kind kind = look_at(reader, path, &s);
+    int error = errno;
     if (kind == KIND_OUTSIDE) {
         ignore(reader, name, "the link leads out of the repository");
         return;
     }
     /* "lost+found" is in the root of every ext4 volume. */
-    if (kind != KIND_FOLDER || strcmp(name, "lost+found") == 0)
+    if ((kind != KIND_FOLDER && kind != KIND_UNKNOWN) || strcmp(name, "lost+found") == 0)
         return;
     if (!model_name_valid(str_of(name))) {
         ignore(reader, name,
@@ -291,7 +314,11 @@ static void read_root_entry(struct reader *reader, const char *name) {
     }
     struct scan_model *model = &scan->models[scan->model_count++];
     *model = (struct scan_model){.name = name};
-    read_model(reader, model, path);
+    if (kind == KIND_UNKNOWN)
+        model->trouble = arena_format(&scan->arena, "the folder cannot be looked at: %s",
+                                      error_text(reader, error));
+    else
+        read_model(reader, model, path);
 }
 
 void scan_read(struct scan *ret, const char *root, const struct scan_watcher *watcher) {

@@ -17,6 +17,7 @@ struct scan_version {
     uint64_t content;    /* hash of each file's name, size, mtime, ctime and inode */
     uint64_t newest_ns;  /* the newest mtime or ctime of its files and folders, wall clock */
     const char *trouble; /* why it cannot be loaded ("model.onnx is missing"); NULL without */
+    bool unknown;        /* it cannot be looked at now, `trouble` says why: nothing else is set */
 };
 
 struct scan_model {
@@ -24,7 +25,7 @@ struct scan_model {
     uint64_t settings;            /* model.yaml's size, times and inode; 0: there is none */
     uint64_t settings_newest_ns;  /* its newest time */
     const char *settings_trouble; /* NULL without */
-    const char *trouble; /* the folder cannot be read now: versions are unknown; NULL without */
+    const char *trouble; /* it cannot be looked at or read now: versions are unknown; NULL without */
     struct scan_version *versions; /* ascending number */
     size_t version_count;
 };

@@ -201,7 +201,7 @@ static void test_all_models_must_have_a_default(void **state) {
         "[{\"model\":\"a-b\",\"version\":\"4\",\"state\":\"LOADING\",\"reason\":\"\"},"
         "{\"model\":\"ab\",\"version\":\"5\",\"state\":\"FAILED\",\"reason\":\"truncated\"},"
         "{\"model\":\"none\",\"version\":\"\",\"state\":\"FAILED\","
-        "\"reason\":\"the model has no version folder\"}]");
+        "\"reason\":\"it has no version folder\"}]");
     assert_false(ready);
     drop(&catalog);
     catalog = catalog_new(1, true, NULL, 1);

@@ -255,6 +255,25 @@ static void test_a_root_that_is_not_there_is_trouble(void **state) {
     assert_int_equal(scan.model_count, 0);
 }
 
+static void test_what_cannot_be_looked_at_is_not_taken_for_gone(void **state) {
+    (void)state;
+    place_write(&place, "m/1/model.onnx", "x");
+    place_link(&place, "m/2", "2"); /* a link to itself: ELOOP */
+    place_link(&place, "m/3", "nowhere");
+    place_link(&place, "m/other", "other");
+    place_link(&place, "n", "n");
+    place_link(&place, "o", "nowhere");
+    read_again();
+    assert_null(model("m")->trouble);
+    assert_false(version("m", 1)->unknown);
+    assert_true(version("m", 2)->unknown);
+    assert_non_null(strstr(version("m", 2)->trouble, "version 2 cannot be looked at: "));
+    assert_null(version("m", 3));
+    assert_int_equal(model("m")->version_count, 2);
+    assert_non_null(strstr(model("n")->trouble, "cannot be looked at: "));
+    assert_null(model("o"));
+}
+
 static size_t entered;
 static void on_entering(void *context, const char *folder) {
     assert_ptr_equal(context, &place);
@@ -289,6 +308,7 @@ int main(void) {
         TEST(test_loops_of_links_end),
         TEST(test_a_version_with_too_many_files_is_refused),
         TEST(test_a_root_that_is_not_there_is_trouble),
+        TEST(test_what_cannot_be_looked_at_is_not_taken_for_gone),
         TEST(test_each_folder_is_told_before_it_is_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
