@@ -29,6 +29,8 @@ bool catalog_settled(const struct catalog *catalog) {
         return false;
     for (size_t m = 0; m < catalog->model_count; m++) {
         const struct catalog_model *model = &catalog->models[m];
+        if (model->settling)
+            return false;
         for (size_t v = 0; v < model->version_count; v++) {
             enum model_state state = model->versions[v].state;
             if (state == MODEL_SETTLING || state == MODEL_LOADING || state == MODEL_WARMING)
