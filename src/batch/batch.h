@@ -90,7 +90,6 @@ void batch_pool_free(struct batch_pool **pool);
 /* Nanoseconds executor i has spent running, the run going on included: for the busy ratio. It may
  * step back by a run's last moment. Thread: any. */
 uint64_t batch_pool_busy_ns(const struct batch_pool *pool, uint32_t executor);
-uint32_t batch_pool_size(const struct batch_pool *pool);
 
 /* `model` is borrowed and outlives the queue. */
 struct batch_queue *batch_queue_new(struct batch_pool *pool, struct engine *engine,

@@ -140,10 +140,6 @@ uint64_t batch_pool_busy_ns(const struct batch_pool *pool, uint32_t executor) {
     return from_ns && now_ns > from_ns ? busy_ns + (now_ns - from_ns) : busy_ns;
 }
 
-uint32_t batch_pool_size(const struct batch_pool *pool) {
-    return pool->executor_count;
-}
-
 const struct clock *batch_pool_clock(const struct batch_pool *pool) {
     return pool->clock;
 }

@@ -8,6 +8,7 @@
 #include "base/arena.h"
 #include "base/check.h"
 #include "base/memory.h"
+#include "model/name.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -91,19 +92,11 @@ void catalog_unref(struct catalog **pointer) {
     mem_free(&storage);
 }
 
-/* Orders `a` and the name `b` as strcmp does. */
-static int compare_name(struct str a, const char *b) {
-    struct str other = str_of(b);
-    size_t common = a.n < other.n ? a.n : other.n;
-    int order = common ? memcmp(a.p, other.p, common) : 0;
-    return order ? order : (a.n > other.n) - (a.n < other.n);
-}
-
 const struct catalog_model *catalog_find_model(const struct catalog *catalog, struct str name) {
     size_t low = 0, high = catalog->model_count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        int order = compare_name(name, catalog->models[middle].name);
+        int order = model_name_order(name, catalog->models[middle].name);
         if (order == 0)
             return &catalog->models[middle];
         if (order < 0)
@@ -276,22 +269,6 @@ bool catalog_ready(const struct catalog *catalog, enum ready_policy policy, cons
         ready = check_models(catalog, policy == READY_ANY, missing);
     buffer_add_char(missing, ']');
     return ready;
-}
-
-void catalog_write_failed(const struct catalog *catalog, struct buffer *out) {
-    size_t start = out->used;
-    buffer_add_char(out, '[');
-    for (size_t i = 0; i < catalog->model_count; i++) {
-        const struct catalog_model *model = &catalog->models[i];
-        for (size_t j = 0; j < model->version_count && model->default_version; j++) {
-            const struct catalog_version *row = &model->versions[j];
-            if (row->state == MODEL_FAILED || (row->state == MODEL_READY && row->reason[0]))
-                add_item(out, start,
-                         (const char *const[4]){model->name, row->version,
-                                                model_state_name(row->state), row->reason});
-        }
-    }
-    buffer_add_char(out, ']');
 }
 
 void catalog_collect(const struct catalog *catalog) {

@@ -55,9 +55,6 @@ enum ready_policy { READY_ALL, READY_ANY, READY_LIST };
 bool catalog_ready(const struct catalog *catalog, enum ready_policy policy, const char *const *list,
                    size_t list_count, struct buffer *missing);
 
-/* Appends a JSON array, of the same form, of the versions that failed while their model serves. */
-void catalog_write_failed(const struct catalog *catalog, struct buffer *out);
-
 /* Sets the queue depth, in flight and run estimate gauges of the versions that serve: for the
  * scrape callback. Thread: any that holds the catalog. */
 void catalog_collect(const struct catalog *catalog);

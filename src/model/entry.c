@@ -13,6 +13,7 @@
 #include "base/memory.h"
 #include "base/num.h"
 #include "model/hash.h"
+#include "model/name.h"
 
 /* Trouble is looked at again after this, even without a periodic scan. */
 #define TROUBLE_RETRY_NS ((uint64_t)NS_PER_S)
@@ -46,15 +47,12 @@ static size_t find_place(const struct model_manager *manager, struct str name, b
     *ret_found = false;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        struct str other = str_of(manager->entries[middle]->name);
-        int order = memcmp(other.p, name.p, MIN(other.n, name.n));
-        if (order == 0)
-            order = (other.n > name.n) - (other.n < name.n);
+        int order = model_name_order(name, manager->entries[middle]->name);
         if (order == 0) {
             *ret_found = true;
             return middle;
         }
-        if (order < 0)
+        if (order > 0)
             low = middle + 1;
         else
             high = middle;

@@ -51,7 +51,6 @@ enum err model_manager_new(const struct model_manager_options *options, struct m
     list_init(&manager->orders);
     CHECK(pthread_mutex_init(&manager->outward, NULL) == 0);
     atomic_init(&manager->stop, false);
-    atomic_init(&manager->rescan, false);
     if (options->log)
         manager->ring = log_ring_new(options->log);
     if (options->watch && !(manager->watch = watch_new()))
@@ -143,8 +142,6 @@ static void *manager_main(void *argument) {
     publish_changes(manager);
     while (!stops(manager)) {
         mailbox_drain(&manager->mailbox);
-        if (atomic_exchange_explicit(&manager->rescan, false, memory_order_relaxed))
-            manager->scan_at_ns = 0;
         if (clock_now(manager->options.clock) >= manager->scan_at_ns)
             scan_and_step(manager);
         bool loaded = !stops(manager) && load_next(manager);
@@ -164,11 +161,6 @@ void model_manager_start(struct model_manager *manager) {
     CHECK(!manager->started);
     manager->started = true;
     CHECK(pthread_create(&manager->thread, NULL, manager_main, manager) == 0);
-}
-
-void model_manager_rescan(struct model_manager *manager) {
-    atomic_store_explicit(&manager->rescan, true, memory_order_relaxed);
-    wake(manager);
 }
 
 void model_manager_order(struct model_manager *manager, struct model_order *order) {

@@ -42,7 +42,7 @@ struct model_manager_options {
     bool explicit_only;         /* load nothing until asked (load calls) */
     const char *const *startup; /* explicit_only: names loaded at the start */
     size_t startup_count;
-    uint32_t shards; /* metric shards */
+    uint32_t shards; /* of metrics and statistics; the last is the manager's own */
     struct engine *engine;
     struct batch_pool *pool;
     struct metrics *metrics;
@@ -75,9 +75,6 @@ bool model_manager_stop_within(struct model_manager *manager, uint64_t patience_
  * accepted. False: a version is still referred to after a while, so that the manager and all that
  * its options name must stay: the caller frees no more and ends with _exit. */
 bool model_manager_free(struct model_manager **manager);
-
-/* Thread: any. A scan soon. */
-void model_manager_rescan(struct model_manager *manager);
 
 /* A load or unload asked for by an admin. The caller's memory until done() (called through
  * `owner`). */

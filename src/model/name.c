@@ -4,6 +4,8 @@
 
 #include "model/manager.h"
 
+#include "base/num.h"
+
 static bool is_alphanumeric(char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
 }
@@ -19,6 +21,13 @@ bool model_name_valid(struct str name) {
             return false;
     }
     return true;
+}
+
+int model_name_order(struct str a, const char *b) {
+    struct str other = str_of(b);
+    size_t common = MIN(a.n, other.n);
+    int order = common ? memcmp(a.p, other.p, common) : 0;
+    return order ? order : (a.n > other.n) - (a.n < other.n);
 }
 
 bool version_number_read(struct str name, int64_t *ret) {

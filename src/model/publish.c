@@ -10,15 +10,13 @@
 #include "base/num.h"
 #include "model/catalog_build.h"
 
-/* The metric groups of models are written by the manager alone. */
-enum { MANAGER_SHARD = 0 };
+/* The manager's own: the last. */
+static uint32_t manager_shard(const struct model_manager *manager) {
+    return MAX(manager->options.shards, 1u) - 1;
+}
 
 static struct model_version_owner *owner_of(struct list_node *node) {
     return CONTAINER_OF(node, struct model_version_owner, node);
-}
-
-static enum model_state state_of(const struct model_version *version) {
-    return atomic_load_explicit(&version->state, memory_order_relaxed); /* we alone write it */
 }
 
 static bool is_unloading(struct model_entry *entry, int64_t number) {
@@ -163,12 +161,12 @@ void model_version_changed(struct model_version_owner *owner, enum model_state f
     if (!metrics)
         return;
     if (to == MODEL_READY || to == MODEL_FAILED)
-        metric_add(metrics, MANAGER_SHARD, METRIC_MODEL_LOADS,
+        metric_add(metrics, manager_shard(manager), METRIC_MODEL_LOADS,
                    to == MODEL_READY ? RESULT_OK : RESULT_FAILED, 1);
     if (to == MODEL_READY)
         metric_set(metrics, METRIC_MODEL_LOAD_SECONDS, 0, (double)owner->load_ns);
     if (from == MODEL_UNLOADING && to == MODEL_UNLOADED)
-        metric_add(metrics, MANAGER_SHARD, METRIC_MODEL_UNLOADS, 0, 1);
+        metric_add(metrics, manager_shard(manager), METRIC_MODEL_UNLOADS, 0, 1);
 }
 
 struct model_figures *figures_get(struct model_manager *manager, const char *model,

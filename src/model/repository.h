@@ -65,8 +65,7 @@ struct model_manager {
     pthread_mutex_t outward; /* held while others are told something, never for long */
     bool published_last;     /* under `outward`: no catalog leaves any more */
     bool abandoned;          /* under `outward`: no order is answered any more */
-    _Atomic bool stop;   /* relaxed; the wake orders nothing else */
-    _Atomic bool rescan; /* ditto */
+    _Atomic bool stop; /* relaxed; the wake orders nothing else */
 
     struct model_entry **entries; /* ascending name */
     size_t entry_count;

@@ -12,10 +12,6 @@
 #include "model/load.h"
 #include "model/policy.h"
 
-static enum model_state state_of(const struct model_version *version) {
-    return atomic_load_explicit(&version->state, memory_order_relaxed); /* we alone write it */
-}
-
 static bool has_failed(const struct model_slot *slot) {
     return slot->coming && state_of(slot->coming) == MODEL_FAILED;
 }

@@ -30,8 +30,8 @@ struct model_version_owner {
     /* Told after each change of state. */
     void (*changed)(struct model_version_owner *owner, enum model_state from, enum model_state to);
     void *context;             /* of freed and changed: the manager */
-    struct model_entry *entry; /* NULL when its model is no longer listed */
-    struct list_node node;     /* in the entry's versions, or in the manager's orphans */
+    struct model_entry *entry; /* lives as long as the version */
+    struct list_node node;     /* in the entry's versions */
     struct engine *engine;
     struct engine_model *model; /* NULL until loaded, and again after a failure */
     struct model_figures *figures;
@@ -39,6 +39,11 @@ struct model_version_owner {
     char *reason;     /* why it is where it is; NULL without */
     uint64_t load_ns; /* 0 until READY or FAILED */
 };
+
+/* Thread: manager, which alone writes it. */
+static inline enum model_state state_of(const struct model_version *version) {
+    return atomic_load_explicit(&version->state, memory_order_relaxed);
+}
 
 bool model_state_may(enum model_state from, enum model_state to); /* pure */
 

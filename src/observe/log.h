@@ -11,8 +11,6 @@
 #include "base/str.h"
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR, LOG_LEVEL_COUNT };
-bool log_level_from_name(struct str name, enum log_level *ret);
-const char *log_level_name(enum log_level level);
 
 struct log;      /* process-wide */
 struct log_ring; /* one thread's way in */
@@ -20,7 +18,7 @@ struct log_ring; /* one thread's way in */
 /* Starts the writer thread on `fd` (borrowed; its flags are left as they are, others may share it).
  */
 struct log *log_new(int fd, enum log_level level, const struct clock *clock);
-/* Writes what is left, waiting at most `patience_ns` (and half a second for a write under way) for
+/* Writes what is left, waiting at most `patience_ns` (and 100 ms for a write under way) for
  * a stuck reader. No thread logs any more. NULL is accepted. */
 void log_free(struct log **log, uint64_t patience_ns);
 /* The same, but the memory stays: threads that cannot be stopped may go on logging into nothing

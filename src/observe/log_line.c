@@ -3,7 +3,7 @@
  * Why by hand: an access line has some fifteen fields and one is written for each request;
  * formatted straight into the ring it costs a few hundred nanoseconds, and no lock, allocation or
  * system call. A field is written whole or not at all, so a line is well-formed JSON wherever it is
- * cut. Thread: the ring's owner. The ring has one producer (here) and one consumer (log_writer.c).
+ * cut. Thread: the ring's owner. The ring has one producer (here) and one consumer (log.c).
  */
 #include "observe/log_ring.h"
 
@@ -19,21 +19,6 @@ static const char line_end_cut[] = ",\"cut\":true}\n";
 enum { INTEGER_MAX = 20, ESCAPE_MAX = 6 };
 
 static const char *const level_names[LOG_LEVEL_COUNT] = {"debug", "info", "warn", "error"};
-
-bool log_level_from_name(struct str name, enum log_level *ret) {
-    for (enum log_level level = 0; level < LOG_LEVEL_COUNT; level++) {
-        if (str_eq_c(name, level_names[level])) {
-            *ret = level;
-            return true;
-        }
-    }
-    return false;
-}
-
-const char *log_level_name(enum log_level level) {
-    CHECK(level < LOG_LEVEL_COUNT);
-    return level_names[level];
-}
 
 static void put(struct log_line *line, const char *p, size_t n) {
     memcpy(line->at, p, n);

@@ -82,21 +82,24 @@ void metric_set_counter(struct metric_group *group, enum metric_id id, uint32_t 
  * scrape. Borrowed for good. */
 void metrics_set_build(struct metrics *metrics, const char *version);
 
-/* Variants, in the order of their lists in metrics_table.c. STATES follow model/state.def. */
+/* Variants, in the order of their lists in metrics_table.c. STATES follow model/state.def (a test of
+ * the model layer says so). */
 enum metric_reason {
     REASON_QUEUE_FULL,
     REASON_DEADLINE,
     REASON_CANCELLED,
     REASON_SHUTDOWN,
-    REASON_INVALID
+    REASON_INVALID,
+    REASON_COUNT
 };
 enum metric_refusal {
     REFUSAL_MALFORMED,
     REFUSAL_TIMEOUT,
     REFUSAL_TOO_LARGE,
     REFUSAL_CONNECTIONS,
-    REFUSAL_TLS
+    REFUSAL_TLS,
+    REFUSAL_COUNT
 };
-enum metric_listener { LISTENER_DATA, LISTENER_MANAGEMENT };
-enum metric_where { WHERE_INLINE, WHERE_EXECUTOR };
-enum metric_result { RESULT_OK, RESULT_FAILED };
+enum metric_listener { LISTENER_DATA, LISTENER_MANAGEMENT, LISTENER_COUNT };
+enum metric_where { WHERE_INLINE, WHERE_EXECUTOR, WHERE_COUNT };
+enum metric_result { RESULT_OK, RESULT_FAILED, RESULT_COUNT };

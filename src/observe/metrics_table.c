@@ -20,6 +20,13 @@ VALUES(WHERE, "inline", "executor")
 VALUES(STATES, "settling", "loading", "warming", "ready", "unloading", "unloaded", "failed")
 VALUES(RESULTS, "ok", "failed")
 
+/* Variants are places in these lists. */
+_Static_assert(ARRAY_LEN(names_REASONS) == REASON_COUNT, "enum metric_reason");
+_Static_assert(ARRAY_LEN(names_REFUSALS) == REFUSAL_COUNT, "enum metric_refusal");
+_Static_assert(ARRAY_LEN(names_LISTENERS) == LISTENER_COUNT, "enum metric_listener");
+_Static_assert(ARRAY_LEN(names_WHERE) == WHERE_COUNT, "enum metric_where");
+_Static_assert(ARRAY_LEN(names_RESULTS) == RESULT_COUNT, "enum metric_result");
+
 static const struct metric_values values_NONE = {NULL, 1};
 #define values_BUILD metric_values_build
 static const char *const names_BUILD[] = {"the program's version"};
@@ -52,6 +59,10 @@ const struct metric_bounds *metric_bounds_of(enum metric_kind kind) {
     return kind == METRIC_KIND_HISTOGRAM_SECONDS ? &seconds : &count;
 }
 
+const char *metric_type_name(enum metric_kind kind) {
+    return metric_is_histogram(kind) ? "histogram" : metric_is_gauge(kind) ? "gauge" : "counter";
+}
+
 const char *metric_scope_label(enum metric_scope scope, uint32_t index) {
     static const char *const labels[METRIC_SCOPE_COUNT][2] = {
         [METRIC_SCOPE_PROCESS] = {NULL, NULL},
@@ -81,10 +92,6 @@ uint32_t metric_code_variant(int http_status) {
         if (memcmp(names_CODES[i], text, sizeof text) == 0)
             return i;
     return other;
-}
-
-static const char *kind_name(enum metric_kind kind) {
-    return metric_is_histogram(kind) ? "histogram" : metric_is_gauge(kind) ? "gauge" : "counter";
 }
 
 static void write_labels(const struct metric_row *row, struct buffer *out) {
@@ -132,7 +139,7 @@ void metrics_write_reference(struct buffer *out) {
                       "| metric | type | labels | meaning |\n|---|---|---|---|\n");
     for (uint32_t id = 0; id < METRIC_COUNT; id++) {
         const struct metric_row *row = &metric_rows[id];
-        buffer_add_format(out, "| `%s` | %s | ", row->name, kind_name(row->kind));
+        buffer_add_format(out, "| `%s` | %s | ", row->name, metric_type_name(row->kind));
         write_labels(row, out);
         buffer_add_format(out, " | %s |\n", row->help);
     }

@@ -52,6 +52,9 @@ static inline bool metric_is_gauge(enum metric_kind kind) {
     return kind == METRIC_KIND_GAUGE || kind == METRIC_KIND_GAUGE_SECONDS;
 }
 
+/* "counter", "gauge" or "histogram". */
+const char *metric_type_name(enum metric_kind kind);
+
 /* Bucket bounds of a histogram kind, without +Inf. */
 const struct metric_bounds *metric_bounds_of(enum metric_kind kind);
 

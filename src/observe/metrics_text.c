@@ -13,10 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char *type_name(enum metric_kind kind) {
-    return metric_is_histogram(kind) ? "histogram" : metric_is_gauge(kind) ? "gauge" : "counter";
-}
-
 /* The unit that a family's name ends with, which OpenMetrics wants to be the same as # UNIT. */
 static const char *unit_of(struct str family) {
     if (str_ends(family, STR("_seconds")))
@@ -29,7 +25,7 @@ static void write_head(const struct metric_row *row, bool openmetrics, struct bu
     if (openmetrics && str_ends(family, STR("_total")))
         family.n -= sizeof "_total" - 1;
     buffer_add_format(out, "# HELP %.*s %s\n# TYPE %.*s %s\n", STR_ARG(family), row->help,
-                      STR_ARG(family), type_name(row->kind));
+                      STR_ARG(family), metric_type_name(row->kind));
     const char *unit = unit_of(family);
     if (openmetrics && unit)
         buffer_add_format(out, "# UNIT %.*s %s\n", STR_ARG(family), unit);

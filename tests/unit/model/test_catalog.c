@@ -272,19 +272,6 @@ static void test_an_unloaded_model_does_not_count_for_all(void **state) {
     drop(&catalog);
 }
 
-static void test_failures_beside_a_serving_version_are_listed_apart(void **state) {
-    (void)state;
-    struct buffer out;
-    buffer_init(&out, 4096);
-    struct catalog *catalog = make();
-    catalog_write_failed(catalog, &out);
-    assert_true(str_eq_c(buffer_str(&out),
-                         "[{\"model\":\"a\",\"version\":\"3\",\"state\":\"FAILED\","
-                         "\"reason\":\"no such operator\"}]"));
-    buffer_done(&out);
-    drop(&catalog);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_models_are_found_by_name, start),
@@ -298,7 +285,6 @@ int main(void) {
         cmocka_unit_test_setup(test_a_list_names_what_must_serve, start),
         cmocka_unit_test_setup(test_nothing_there_is_not_ready, start),
         cmocka_unit_test_setup(test_an_unloaded_model_does_not_count_for_all, start),
-        cmocka_unit_test_setup(test_failures_beside_a_serving_version_are_listed_apart, start),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

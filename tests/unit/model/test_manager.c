@@ -68,16 +68,6 @@ static void test_changes_are_seen_by_scanning_alone(void **state) {
     see_a_new_version_replace_the_old();
 }
 
-static void test_without_watch_and_scan_a_rescan_is_asked_for(void **state) {
-    (void)state;
-    keeper.options.watch = false;
-    keeper_start(&keeper);
-    keeper_wait(&keeper, "m=absent");
-    place_write(&keeper.place, "m/1/model.onnx", FAKE_MODEL);
-    model_manager_rescan(keeper.manager);
-    keeper_wait(&keeper, "m=1");
-}
-
 static void test_a_folder_still_being_copied_is_not_loaded(void **state) {
     (void)state;
     keeper.options.settle_ns = UINT64_C(400) * NS_PER_MS;
@@ -312,7 +302,6 @@ int main(void) {
         TEST(test_an_empty_root_is_scanned_and_models_appear),
         TEST(test_changes_are_seen_by_watching_alone),
         TEST(test_changes_are_seen_by_scanning_alone),
-        TEST(test_without_watch_and_scan_a_rescan_is_asked_for),
         TEST(test_a_folder_still_being_copied_is_not_loaded),
         TEST(test_a_bad_version_fails_with_its_reason_and_others_serve),
         TEST(test_a_mended_version_is_tried_again),

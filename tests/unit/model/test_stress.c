@@ -65,7 +65,6 @@ static void test_versions_change_under_readers(void **state) {
         keeper_wait(&keeper, condition);
         place_delete(&keeper.place, old);
         assert_int_equal(keeper_order(&keeper, "n", i % 2 == 0, &text), ERR_OK);
-        model_manager_rescan(keeper.manager);
     }
     atomic_store(&over, true);
     for (unsigned i = 0; i < READERS; i++)

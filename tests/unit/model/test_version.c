@@ -179,6 +179,19 @@ static void test_runs_are_counted_for_the_shard_that_ran(void **state) {
     mailbox_drain(&mailbox);
 }
 
+static void test_the_states_of_the_gauge_are_those_of_the_table(void **state) {
+    (void)state;
+    for (uint32_t i = 0; i < MODEL_STATE_COUNT; i++) {
+        const char *upper = model_state_name((enum model_state)i);
+        const char *lower = metric_variant_name(METRIC_MODEL_STATE, i);
+        assert_non_null(lower);
+        assert_true(str_eq_nocase(str_of(upper), str_of(lower)));
+        for (const char *c = lower; *c; c++)
+            assert_true(*c >= 'a' && *c <= 'z');
+    }
+    assert_null(metric_variant_name(METRIC_MODEL_STATE, MODEL_STATE_COUNT));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_only_the_edges_of_the_diagram_are_legal, reset),
@@ -186,6 +199,7 @@ int main(void) {
         cmocka_unit_test_setup(test_the_last_reference_sends_the_version_home, reset),
         cmocka_unit_test_setup(test_a_reason_may_be_passed_on, reset),
         cmocka_unit_test_setup(test_runs_are_counted_for_the_shard_that_ran, reset),
+        cmocka_unit_test(test_the_states_of_the_gauge_are_those_of_the_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -237,16 +237,6 @@ static void test_level_decides_what_is_written(void **state) {
     assert_non_null(strstr(got, "\"level\":\"debug\",\"event\":\"seen\""));
 }
 
-static void test_level_names(void **state) {
-    (void)state;
-    enum log_level level = LOG_DEBUG;
-    assert_true(log_level_from_name(STR("error"), &level));
-    assert_int_equal(level, LOG_ERROR);
-    assert_false(log_level_from_name(STR("ERROR"), &level));
-    assert_false(log_level_from_name(STR(""), &level));
-    assert_string_equal(log_level_name(LOG_WARN), "warn");
-}
-
 static void test_time_follows_the_clock(void **state) {
     struct fixture *fixture = *state;
     fixture->clock.now_ns = 1999999999;
@@ -523,7 +513,6 @@ int main(void) {
         ON_FILE(test_full_line_is_cut_and_says_so),
         ON_FILE(test_number_that_does_not_fit_cuts_the_line),
         ON_FILE(test_level_decides_what_is_written),
-        cmocka_unit_test(test_level_names),
         ON_FILE(test_time_follows_the_clock),
         ON_FILE(test_lines_keep_their_order_around_the_ring),
         ON_FILE(test_line_inside_a_line_is_an_anomaly),
