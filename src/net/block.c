@@ -23,9 +23,8 @@ static size_t class_bytes(size_t class) {
 /* The smallest class of at least `capacity` bytes; BLOCK_CLASSES when there is none. */
 static size_t class_of(size_t capacity) {
     size_t class = 0;
-    while (class < BLOCK_CLASSES && class_bytes(class) < capacity) {
+    while (class < BLOCK_CLASSES && class_bytes(class) < capacity)
         class ++;
-    }
     return class;
 }
 
@@ -35,27 +34,23 @@ void block_pool_init(struct block_pool *pool) {
 
 static void *pool_take(struct block_pool *pool, size_t class) {
     struct block_spare *spare = pool->spare[class];
-    if (!spare) {
+    if (!spare)
         return malloc(class_bytes(class));
-    }
     pool->spare[class] = spare->next;
     pool->bytes -= class_bytes(class);
     return spare;
 }
 
 void block_pool_done(struct block_pool *pool) {
-    for (size_t class = 0; class < BLOCK_CLASSES; class ++) {
-        while (pool->spare[class]) {
+    for (size_t class = 0; class < BLOCK_CLASSES; class ++)
+        while (pool->spare[class])
             free(pool_take(pool, class));
-        }
-    }
     CHECK(pool->bytes == 0);
 }
 
 void block_give(struct block_pool *pool, struct block *block) {
-    if (!block->data) {
+    if (!block->data)
         return;
-    }
     size_t class = class_of(block->capacity);
     if (class < BLOCK_CLASSES && class_bytes(class) == block->capacity &&
         pool->bytes + block->capacity <= KEEP_BYTES_MAX) {
@@ -70,30 +65,25 @@ void block_give(struct block_pool *pool, struct block *block) {
 }
 
 bool block_try_grow(struct block_pool *pool, struct block *block, size_t capacity) {
-    if (capacity <= block->capacity) {
+    if (capacity <= block->capacity)
         return true;
-    }
     size_t class = class_of(capacity);
     if (class == BLOCK_CLASSES) {
-        if (capacity > PTRDIFF_MAX) {
+        if (capacity > PTRDIFF_MAX)
             return false;
-        }
         char *data = realloc(block->data, capacity);
-        if (!data) {
+        if (!data)
             return false;
-        }
         block->data = data;
         block->capacity = capacity;
         return true;
     }
     char *data = pool_take(pool, class);
-    if (!data) {
+    if (!data)
         return false;
-    }
     size_t used = block->used;
-    if (used) {
+    if (used)
         memcpy(data, block->data, used);
-    }
     block_give(pool, block);
     *block = (struct block){data, used, class_bytes(class)};
     return true;

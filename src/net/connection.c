@@ -65,17 +65,14 @@ void connection_set_state(struct connection *connection, enum connection_state s
     enum connection_state old = connection->state;
     CHECK(next_states[old] & (1u << state));
     connection->state = state;
-    if (old == CONNECTION_OPEN && state == CONNECTION_HEAD) {
+    if (old == CONNECTION_OPEN && state == CONNECTION_HEAD)
         return; /* the header timeout of a first request runs from accept on */
-    }
-    if (list_linked(&connection->timed)) {
+    if (list_linked(&connection->timed))
         list_remove(&connection->timed);
-    }
     enum timeout_kind kind = timeout_of[state];
     struct listener *listener = connection->listener;
-    if (kind == TIMEOUT_NONE || listener->timeout_ns[kind] == 0) {
+    if (kind == TIMEOUT_NONE || listener->timeout_ns[kind] == 0)
         return;
-    }
     connection->deadline_ns = loop_now_ns(connection->loop) + listener->timeout_ns[kind];
     list_add_last(&listener->timeouts[kind], &connection->timed);
     listener_tick_arm(listener, connection->deadline_ns);
@@ -86,13 +83,12 @@ void connection_set_state(struct connection *connection, enum connection_state s
 }
 
 void connection_set_open(struct connection *connection) {
-    if (!connection->listener->draining) {
+    if (!connection->listener->draining)
         connection_set_state(connection, CONNECTION_OPEN);
-    } else if (connection->tls && !tls_session_ready(connection->tls)) {
+    else if (connection->tls && !tls_session_ready(connection->tls))
         connection_set_state(connection, CONNECTION_HANDSHAKE);
-    } else {
+    else
         connection_set_state(connection, CONNECTION_QUIET);
-    }
 }
 
 static void run_ready(struct loop_ready *ready) {
@@ -120,14 +116,12 @@ static struct connection *connection_new(struct listener *listener, int fd) {
 
 void connection_accept(struct listener *listener, int fd) {
     struct connection *connection = connection_new(listener, fd);
-    if (!connection) {
+    if (!connection)
         return;
-    }
     connection->counted = true;
     listener_connected(listener, 1);
-    if (listener->options.tls) {
+    if (listener->options.tls)
         connection->tls = tls_session_new(listener->options.tls, &listener->loop->ciphertext);
-    }
     connection_set_open(connection);
     transport_start_reading(connection);
 }
@@ -176,9 +170,8 @@ void connection_refuse(struct listener *listener, int fd) {
 }
 
 void connection_free_if_done(struct connection *connection) {
-    if (!connection->closed || connection->exchange) {
+    if (!connection->closed || connection->exchange)
         return;
-    }
     struct listener *listener = connection->listener;
     list_remove(&connection->of_listener);
     tls_session_free(&connection->tls);
@@ -194,9 +187,8 @@ static void on_closed(uv_handle_t *handle) {
 
 void connection_close(struct connection *connection) {
     enum connection_state old = connection->state;
-    if (old == CONNECTION_CLOSED) {
+    if (old == CONNECTION_CLOSED)
         return;
-    }
     connection_set_state(connection, CONNECTION_CLOSED);
     loop_ready_remove(&connection->ready);
     if (connection->counted) {
@@ -215,13 +207,11 @@ void connection_close(struct connection *connection) {
     } else if (exchange && exchange->delivered && !exchange->responded) {
         exchange->http.cancelled = true;
         const struct listener_options *options = &connection->listener->options;
-        if (!connection->listener->freed) {
+        if (!connection->listener->freed)
             options->handler->cancelled(options->handler_context, &exchange->http);
-        }
     }
-    if (!connection->running) {
+    if (!connection->running)
         block_give(&connection->loop->blocks, &connection->in);
-    }
 }
 
 void connection_abandon(struct connection *connection) {
@@ -281,13 +271,11 @@ void connection_exchange_over(struct connection *connection) {
     connection_set_state(connection, connection->skip_bytes           ? CONNECTION_SKIP
                                      : connection->listener->draining ? CONNECTION_QUIET
                                                                       : CONNECTION_IDLE);
-    if (connection->running) {
+    if (connection->running)
         return;
-    }
     transport_adjust_reading(connection);
-    if (connection->in.used > 0) {
+    if (connection->in.used > 0)
         loop_ready_add(connection->loop, &connection->ready);
-    }
 }
 
 static void timed_out_open(struct connection *connection) {

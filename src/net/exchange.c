@@ -56,9 +56,8 @@ struct exchange *exchange_take(struct connection *connection) {
 void exchange_drop(struct exchange *exchange) {
     struct connection *connection = exchange->connection;
     struct loop *loop = connection->loop;
-    if (exchange->delivered) {
+    if (exchange->delivered)
         listener_count(&connection->listener->active_count, -1);
-    }
     connection->exchange = NULL;
     exchange->connection = NULL;
     block_give(&loop->blocks, &exchange->in);
@@ -77,14 +76,12 @@ void exchange_end(struct exchange *exchange, bool complete) {
     exchange->sent.complete = complete;
     if (exchange->held && !connection->listener->freed) {
         exchange->ended = true;
-        if (connection->state != CONNECTION_CLOSED) {
+        if (connection->state != CONNECTION_CLOSED)
             connection_set_state(connection, CONNECTION_HELD);
-        }
         return;
     }
-    if (exchange->delivered && !connection->listener->freed) {
+    if (exchange->delivered && !connection->listener->freed)
         options->handler->finished(options->handler_context, &exchange->http, &exchange->sent);
-    }
     exchange_drop(exchange);
     connection_exchange_over(connection);
 }
@@ -101,15 +98,13 @@ void http_exchange_release(struct http_exchange *http) {
     loop_check_thread(http->loop);
     CHECK(exchange->held);
     exchange->held = false;
-    if (exchange->ended) {
+    if (exchange->ended)
         exchange_end(exchange, exchange->sent.complete);
-    }
 }
 
 void exchange_sent(struct exchange *exchange, bool complete) {
-    if (!complete) {
+    if (!complete)
         exchange->sent.bytes_out = 0; /* how much of it came across is not known */
-    }
     exchange_end(exchange, complete);
 }
 
@@ -119,9 +114,8 @@ static void send_answer(struct exchange *exchange, struct http1_head *head, cons
     struct connection *connection = exchange->connection;
     struct buffer *text = &connection->loop->head;
     CHECK(part_count <= HTTP_RESPONSE_PARTS_MAX);
-    for (size_t i = 0; i < part_count; i++) {
+    for (size_t i = 0; i < part_count; i++)
         head->body_length += parts[i].n;
-    }
     buffer_clear(text);
     http1_write_head(text, head);
     if (ANOMALY(text->full)) { /* headers beyond a megabyte: the handler's fault */
@@ -167,9 +161,8 @@ static void respond_http1(struct exchange *exchange, const struct http_response 
         return;
     }
     CHECK(connection->state == CONNECTION_HANDLER);
-    if (response->close || connection->listener->draining) {
+    if (response->close || connection->listener->draining)
         connection->close_after = true;
-    }
     struct http1_head head = {
         .status = response->status,
         .headers = response->headers,

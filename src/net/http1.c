@@ -41,9 +41,8 @@ static int refuse(struct http1 *codec, enum err error, const char *text) {
 
 /* llhttp hands a thing over in as many pieces as it was fed in; they lie side by side. */
 static void span_add(struct http1_span *span, uint32_t at, size_t n) {
-    if (span->n == 0) {
+    if (span->n == 0)
         span->at = at;
-    }
     span->n = at + (uint32_t)n - span->at;
 }
 
@@ -62,26 +61,23 @@ static int on_url(llhttp_t *parser, const char *at, size_t n) {
 static int on_url_complete(llhttp_t *parser) {
     struct http1 *codec = codec_of(parser);
     codec->target_done = true;
-    if (codec->target.n > codec->limits.target_bytes_max) {
+    if (codec->target.n > codec->limits.target_bytes_max)
         return refuse(codec, ERR_TARGET_TOO_LONG, "the request target is longer than the limit");
-    }
     return 0;
 }
 
 static int on_version(llhttp_t *parser, const char *at, size_t n) {
     struct http1 *codec = codec_of(parser);
     (void)n;
-    if (codec->version_at == 0) {
+    if (codec->version_at == 0)
         codec->version_at = offset_of(codec, at);
-    }
     return 0;
 }
 
 static int on_header_field(llhttp_t *parser, const char *at, size_t n) {
     struct http1 *codec = codec_of(parser);
-    if (codec->trailing) {
+    if (codec->trailing)
         return 0;
-    }
     if (!codec->in_name) {
         codec->in_name = true;
         if (codec->field_count == codec->field_capacity) {
@@ -98,24 +94,21 @@ static int on_header_field(llhttp_t *parser, const char *at, size_t n) {
 static int on_header_field_complete(llhttp_t *parser) {
     struct http1 *codec = codec_of(parser);
     if (codec->trailing) {
-        if (++codec->trailer_count > codec->limits.header_count_max) {
+        if (++codec->trailer_count > codec->limits.header_count_max)
             return refuse(codec, ERR_HEADERS_TOO_LARGE, "more trailers than the limit");
-        }
         return 0;
     }
     codec->in_name = false;
-    if (codec->field_count == codec->limits.header_count_max) {
+    if (codec->field_count == codec->limits.header_count_max)
         return refuse(codec, ERR_HEADERS_TOO_LARGE, "more headers than the limit");
-    }
     codec->field_count++;
     return 0;
 }
 
 static int on_header_value(llhttp_t *parser, const char *at, size_t n) {
     struct http1 *codec = codec_of(parser);
-    if (!codec->trailing) {
+    if (!codec->trailing)
         span_add(&codec->fields[codec->field_count - 1].value, offset_of(codec, at), n);
-    }
     return 0;
 }
 
@@ -127,9 +120,8 @@ static int pause_here(llhttp_t *parser) {
 /* The size of a chunk is known: it fits, or the body is refused before the chunk comes. */
 static int on_chunk_header(llhttp_t *parser) {
     struct http1 *codec = codec_of(parser);
-    if (parser->content_length > codec->limits.body_bytes_max - codec->body_length) {
+    if (parser->content_length > codec->limits.body_bytes_max - codec->body_length)
         return refuse(codec, ERR_BODY_TOO_LARGE, "the body is larger than the limit");
-    }
     return 0;
 }
 
@@ -186,15 +178,12 @@ static enum http1_status fail_parse(struct http1 *codec) {
     codec->framing_lost = true;
     llhttp_errno_t e = llhttp_get_errno(parser);
     const char *reason = parser->reason ? parser->reason : "malformed request";
-    if (codec->error != ERR_OK) { /* a callback of ours; llhttp has its own name for that */
+    if (codec->error != ERR_OK) /* a callback of ours; llhttp has its own name for that */
         return fail(codec, codec->error, codec->error_text);
-    }
-    if (e == HPE_PAUSED_H2_UPGRADE) {
+    if (e == HPE_PAUSED_H2_UPGRADE)
         return fail(codec, ERR_BAD_HTTP_VERSION, "HTTP/2 is not served here");
-    }
-    if (e == HPE_INVALID_VERSION && !strstr(reason, "CRLF")) {
+    if (e == HPE_INVALID_VERSION && !strstr(reason, "CRLF"))
         return fail(codec, ERR_BAD_HTTP_VERSION, "HTTP/1.0 and HTTP/1.1 are understood");
-    }
     return fail(codec, ERR_INVALID, reason);
 }
 
@@ -216,9 +205,8 @@ static enum http1_status check_fields(struct http1 *codec) {
         if (name.n == 4 && str_eq_nocase(name, STR("host"))) {
             hosts++;
         } else if (name.n == 6 && str_eq_nocase(name, STR("expect"))) {
-            if (!str_eq_nocase(value, STR("100-continue"))) {
+            if (!str_eq_nocase(value, STR("100-continue")))
                 bad_expectation = "the only expectation understood is 100-continue";
-            }
             codec->expect_continue = true;
         } else if (name.n == 17 && str_eq_nocase(name, STR("transfer-encoding"))) {
             codec->framing_lost = true; /* until shown to be chunked */
@@ -234,9 +222,8 @@ static enum http1_status check_fields(struct http1 *codec) {
                     hosts ? "more than one Host header"
                           : "an HTTP/1.1 request needs a Host header");
     }
-    if (bad_expectation) {
+    if (bad_expectation)
         return fail(codec, ERR_BAD_EXPECTATION, bad_expectation);
-    }
     codec->expect_continue = codec->expect_continue && codec->minor_version == 1;
     return HTTP1_MORE;
 }
@@ -247,14 +234,12 @@ static enum http1_status check_target(struct http1 *codec) {
         codec->framing_lost = true;
         return fail(codec, ERR_UNSUPPORTED, "this server is no proxy: CONNECT is not supported");
     }
-    if (memchr(target.p, '#', target.n)) {
+    if (memchr(target.p, '#', target.n))
         return fail(codec, ERR_INVALID, "a request target has no fragment (#)");
-    }
     bool origin = target.n > 0 && target.p[0] == '/';
     bool absolute = target.n > 0 && target.p[0] != '*' && memmem(target.p, target.n, "://", 3);
-    if (!origin && !absolute && !str_eq(target, STR("*"))) {
+    if (!origin && !absolute && !str_eq(target, STR("*")))
         return fail(codec, ERR_INVALID, "the request target does not begin with /");
-    }
     return HTTP1_MORE;
 }
 
@@ -278,16 +263,13 @@ static enum http1_status head_done(struct http1 *codec) {
                         (codec->minor_version == 1 || (parser->flags & F_CONNECTION_KEEP_ALIVE));
     codec->chunked = (parser->flags & F_CHUNKED) != 0;
     codec->body_expected = parser->flags & F_CONTENT_LENGTH ? parser->content_length : 0;
-    if (check_fields(codec) == HTTP1_ERROR || check_target(codec) == HTTP1_ERROR) {
+    if (check_fields(codec) == HTTP1_ERROR || check_target(codec) == HTTP1_ERROR)
         return HTTP1_ERROR;
-    }
-    if ((parser->flags & F_TRANSFER_ENCODING) && (!codec->chunked || codec->minor_version == 0)) {
+    if ((parser->flags & F_TRANSFER_ENCODING) && (!codec->chunked || codec->minor_version == 0))
         return fail(codec, ERR_INVALID, "a Transfer-Encoding that does not give the body's end");
-    }
     codec->framing_lost = codec->chunked;
-    if (codec->body_expected > codec->limits.body_bytes_max) {
+    if (codec->body_expected > codec->limits.body_bytes_max)
         return fail(codec, ERR_BODY_TOO_LARGE, "the body is larger than the limit");
-    }
     codec->phase = codec->chunked ? PHASE_CHUNKED : PHASE_LENGTH;
     codec->trailing = true; /* fields from here on are trailers */
     return HTTP1_HEAD;
@@ -302,15 +284,13 @@ static enum http1_status feed_head(struct http1 *codec, size_t used) {
         llhttp_resume(parser);
         return head_done(codec);
     }
-    if (e != HPE_OK) {
+    if (e != HPE_OK)
         return fail_parse(codec);
-    }
     codec->parsed = limit;
     if (used > limit) {
         codec->framing_lost = true;
-        if (codec->target.n > 0 && !codec->target_done) {
+        if (codec->target.n > 0 && !codec->target_done)
             return fail(codec, ERR_TARGET_TOO_LONG, "the request target is longer than the limit");
-        }
         return fail(codec, ERR_HEADERS_TOO_LARGE, "the headers are larger than the limit");
     }
     return HTTP1_MORE;
@@ -342,12 +322,10 @@ static enum http1_status feed_chunked(struct http1 *codec, size_t *used) {
         HTTP1_CHUNK_OVERHEAD_BASE + (codec->limits.body_bytes_max >> HTTP1_CHUNK_OVERHEAD_SHIFT)) {
         return fail(codec, ERR_BODY_TOO_LARGE, "the body has too many small chunks");
     }
-    if (e == HPE_PAUSED) {
+    if (e == HPE_PAUSED)
         return request_done(codec, codec->parsed + taken);
-    }
-    if (e != HPE_OK) {
+    if (e != HPE_OK)
         return fail_parse(codec);
-    }
     /* All is consumed: only the joined body stays, so small chunks do not fill the buffer. */
     *used = codec->parsed = codec->head_bytes + codec->body_length;
     return HTTP1_MORE;
@@ -358,16 +336,14 @@ enum http1_status http1_feed(struct http1 *codec, char *data, size_t *used) {
     bool head_now = false;
     if (codec->phase == PHASE_HEAD) {
         enum http1_status status = feed_head(codec, *used);
-        if (status != HTTP1_HEAD) {
+        if (status != HTTP1_HEAD)
             return status;
-        }
         head_now = true;
     }
     CHECK(codec->phase == PHASE_LENGTH || codec->phase == PHASE_CHUNKED);
     /* While the client may wait for 100, no body byte is looked at before the caller knows. */
-    if (head_now && *used == codec->head_bytes && (codec->chunked || codec->body_expected > 0)) {
+    if (head_now && *used == codec->head_bytes && (codec->chunked || codec->body_expected > 0))
         return HTTP1_HEAD;
-    }
     enum http1_status status =
         codec->phase == PHASE_LENGTH ? feed_length(codec, *used) : feed_chunked(codec, used);
     return status == HTTP1_MORE && head_now ? HTTP1_HEAD : status;

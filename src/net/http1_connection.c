@@ -16,11 +16,9 @@ static const struct {
 };
 
 static enum http_method method_of(struct str text) {
-    for (size_t i = 0; i < ARRAY_LEN(methods); i++) {
-        if (str_eq(text, methods[i].text)) {
+    for (size_t i = 0; i < ARRAY_LEN(methods); i++)
+        if (str_eq(text, methods[i].text))
             return methods[i].method;
-        }
-    }
     return HTTP_OTHER;
 }
 
@@ -34,9 +32,8 @@ static void split_target(struct http_request *request, struct str target) {
         const char *authority = memmem(target.p, target.n, "://", 3);
         const char *end = target.p + target.n;
         const char *path = authority ? authority + 3 : end;
-        while (path < end && *path != '/' && *path != '?') {
+        while (path < end && *path != '/' && *path != '?')
             path++;
-        }
         target = (struct str){path, (size_t)(end - path)};
     }
     const char *mark = target.n ? memchr(target.p, '?', target.n) : NULL;
@@ -75,9 +72,8 @@ static void split_input(struct connection *connection, struct exchange *exchange
     connection->in_since_ns = 0;
     CHECK(exchange->in.capacity - end >= CONNECTION_SPARE_BYTES ||
           exchange->codec.body_length == 0);
-    if (rest == 0) {
+    if (rest == 0)
         return;
-    }
     if (!block_try_grow(&connection->loop->blocks, &connection->in,
                         rest + CONNECTION_SPARE_BYTES)) {
         connection->close_after = true;
@@ -105,9 +101,8 @@ static bool too_slow(const struct connection *connection) {
     const struct exchange *exchange = connection->exchange;
     const struct http_limits *limits = &connection->listener->options.limits;
     const struct http1 *codec = &exchange->codec;
-    if (limits->body_bytes_per_s_min == 0 || limits->body_timeout_ns == 0) {
+    if (limits->body_bytes_per_s_min == 0 || limits->body_timeout_ns == 0)
         return false;
-    }
     uint64_t length = MAX(codec->body_expected, (uint64_t)codec->body_length);
     double allowed_ns = (double)limits->body_timeout_ns +
                         (double)length * NS_PER_S / (double)limits->body_bytes_per_s_min;
@@ -119,9 +114,8 @@ static bool too_slow(const struct connection *connection) {
 static void wait_for_more(struct connection *connection) {
     struct exchange *exchange = connection->exchange;
     if (exchange->codec.head_bytes == 0) {
-        if (connection->state != CONNECTION_HEAD) {
+        if (connection->state != CONNECTION_HEAD)
             connection_set_state(connection, CONNECTION_HEAD);
-        }
         return;
     }
     if (connection->state == CONNECTION_BODY && too_slow(connection)) {
@@ -173,12 +167,10 @@ static void take_off_front(struct block *in, size_t n) {
 static bool begin(struct connection *connection) {
     struct block *in = &connection->in;
     size_t blank = 0;
-    while (blank < in->used && (in->data[blank] == '\r' || in->data[blank] == '\n')) {
+    while (blank < in->used && (in->data[blank] == '\r' || in->data[blank] == '\n'))
         blank++;
-    }
-    if (blank > 0) {
+    if (blank > 0)
         take_off_front(in, blank);
-    }
     if (in->used == 0) {
         connection->in_since_ns = 0;
         return false;
@@ -191,18 +183,16 @@ static bool skip(struct connection *connection) {
     size_t n = (size_t)MIN((uint64_t)connection->in.used, connection->skip_bytes);
     take_off_front(&connection->in, n);
     connection->skip_bytes -= n;
-    if (connection->skip_bytes > 0) {
+    if (connection->skip_bytes > 0)
         return false; /* the timeout is for all of it: a trickle does not hold the connection */
-    }
     connection_set_state(connection,
                          connection->listener->draining ? CONNECTION_QUIET : CONNECTION_IDLE);
     return true;
 }
 
 static bool step(struct connection *connection) {
-    if (connection->in.used == 0) {
+    if (connection->in.used == 0)
         return false;
-    }
     switch (connection->state) {
     case CONNECTION_OPEN:
     case CONNECTION_HANDSHAKE:
@@ -225,9 +215,8 @@ static bool step(struct connection *connection) {
 }
 
 void http1_connection_run(struct connection *connection) {
-    if (connection->running) {
+    if (connection->running)
         return;
-    }
     connection->running = true;
     while (step(connection)) {
     }

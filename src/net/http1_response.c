@@ -59,9 +59,8 @@ static void add_status_line(struct buffer *out, int status) {
 
 static void add_value(struct buffer *out, struct str value) {
     char *to = buffer_reserve(out, value.n);
-    if (!to) {
+    if (!to)
         return;
-    }
     for (size_t i = 0; i < value.n; i++) {
         char c = value.p[i];
         to[i] = ANOMALY(c == '\r' || c == '\n' || c == '\0') ? ' ' : c;
@@ -86,11 +85,10 @@ void http1_write_head(struct buffer *out, const struct http1_head *head) {
         buffer_add_u64(out, head->body_length);
         buffer_add_str(out, STR("\r\n"));
     }
-    if (head->close) {
+    if (head->close)
         buffer_add_str(out, STR("Connection: close\r\n"));
-    } else if (head->minor_version == 0) {
+    else if (head->minor_version == 0)
         buffer_add_str(out, STR("Connection: keep-alive\r\n"));
-    }
     buffer_add_str(out, STR("\r\n"));
 }
 

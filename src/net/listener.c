@@ -30,9 +30,8 @@ static const uint64_t linger_ns = 2 * (uint64_t)NS_PER_S;
 
 void listener_refused(struct listener *listener, struct http_refusal *refusal) {
     const struct listener_options *options = &listener->options;
-    if (!listener->freed && options->handler->refused) {
+    if (!listener->freed && options->handler->refused)
         options->handler->refused(options->handler_context, listener->loop, refusal);
-    }
 }
 
 /* Out of descriptors: one is kept in reserve, so that a waiting connection can be taken and closed.
@@ -40,13 +39,11 @@ void listener_refused(struct listener *listener, struct http_refusal *refusal) {
 static bool turn_away(struct listener *listener) {
     close(listener->reserve_fd);
     int fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd >= 0) {
+    if (fd >= 0)
         close(fd);
-    }
     listener->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (fd < 0) { /* the kernel looks for a descriptor before it looks for a connection */
+    if (fd < 0) /* the kernel looks for a descriptor before it looks for a connection */
         return false;
-    }
     listener_refused(listener, &(struct http_refusal){.err = ERR_TOO_MANY_CONNECTIONS,
                                                       .reason = HTTP_REFUSED_CONNECTIONS,
                                                       .text = "out of file descriptors"});
@@ -71,17 +68,15 @@ static uint32_t connections_of_port(const struct listener *listener) {
 static bool accept_one(struct listener *listener) {
     int fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
-        if (errno == EMFILE || errno == ENFILE) {
+        if (errno == EMFILE || errno == ENFILE)
             return turn_away(listener);
-        }
         /* Others are the peer's (ECONNABORTED, network errors): the next one may be fine. */
         return errno != EAGAIN && errno != EWOULDBLOCK && errno != EINVAL && errno != EBADF;
     }
-    if (connections_of_port(listener) >= listener->options.limits.connections_max) {
+    if (connections_of_port(listener) >= listener->options.limits.connections_max)
         connection_refuse(listener, fd);
-    } else {
+    else
         connection_accept(listener, fd);
-    }
     return true;
 }
 
@@ -111,22 +106,19 @@ static void on_tick(struct loop_timer *timer) {
             connection_timed_out(connection);
         }
     }
-    if (next != UINT64_MAX) {
+    if (next != UINT64_MAX)
         listener_tick_arm(listener, next);
-    }
 }
 
 void listener_tick_arm(struct listener *listener, uint64_t at_ns) {
-    if (!listener->tick.loop || at_ns < listener->tick.at_ns) {
+    if (!listener->tick.loop || at_ns < listener->tick.at_ns)
         loop_timer_start(listener->loop, &listener->tick, at_ns, on_tick);
-    }
 }
 
 void listener_release(struct listener *listener) {
     CHECK(listener->handle_count > 0);
-    if (--listener->handle_count > 0 || !listener->freed) {
+    if (--listener->handle_count > 0 || !listener->freed)
         return;
-    }
     tls_unref(&listener->options.tls);
     close(listener->reserve_fd);
     mem_free(&listener->name);
@@ -139,9 +131,8 @@ static void on_socket_closed(uv_handle_t *handle) {
 
 static void close_socket(struct listener *listener) {
     atomic_store_explicit(&listener->closed, true, memory_order_relaxed);
-    if (!listener->polling) {
+    if (!listener->polling)
         return;
-    }
     listener->polling = false;
     uv_poll_stop(&listener->poll);
     uv_close((uv_handle_t *)&listener->poll, on_socket_closed);
@@ -154,9 +145,8 @@ enum err listener_open(struct loop *loop, const struct listener_options *options
     loop_check_thread(loop);
     int fd = -1;
     enum err e = socket_listen(options, probe, &fd, text);
-    if (e != ERR_OK) {
+    if (e != ERR_OK)
         return e;
-    }
     struct listener *listener = mem_new(sizeof *listener);
     listener->loop = loop;
     listener->options = *options;
@@ -166,13 +156,11 @@ enum err listener_open(struct loop *loop, const struct listener_options *options
     listener->fd = fd;
     listener->port = socket_port(fd);
     listener->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (options->tls) {
+    if (options->tls)
         tls_ref(options->tls);
-    }
     list_init(&listener->connections);
-    for (int kind = 0; kind < TIMEOUT_NONE; kind++) {
+    for (int kind = 0; kind < TIMEOUT_NONE; kind++)
         list_init(&listener->timeouts[kind]);
-    }
     listener->timeout_ns[TIMEOUT_HEADER] = options->limits.header_timeout_ns;
     listener->timeout_ns[TIMEOUT_BODY] = options->limits.body_timeout_ns;
     listener->timeout_ns[TIMEOUT_IDLE] = options->limits.idle_timeout_ns;
@@ -215,11 +203,10 @@ static void drain_connection(struct connection *connection) {
     if (connection->state == CONNECTION_IDLE) {
         uint64_t idle_ns = listener->timeout_ns[TIMEOUT_IDLE];
         uint64_t now = loop_now_ns(listener->loop);
-        if (idle_ns && now >= connection->deadline_ns - idle_ns + QUIET_NS) {
+        if (idle_ns && now >= connection->deadline_ns - idle_ns + QUIET_NS)
             connection_close_idle(connection);
-        } else {
+        else
             connection_set_state(connection, CONNECTION_QUIET);
-        }
     } else if (connection->state == CONNECTION_OPEN) {
         connection_set_open(connection);
     }
@@ -244,9 +231,8 @@ static void on_stopped(struct loop_timer *timer) {
 
 void listener_stop_accepting(struct listener *listener) {
     loop_check_thread(listener->loop);
-    if (listener->stopping || !listener->polling) {
+    if (listener->stopping || !listener->polling)
         return;
-    }
     listener->stopping = true;
     if (socket_drop_syns(listener->fd)) {
         loop_timer_start(listener->loop, &listener->stop_timer,
@@ -268,9 +254,8 @@ void listener_close_connections(struct listener *listener) {
 void listener_free(struct listener **listener_at) {
     struct listener *listener = *listener_at;
     *listener_at = NULL;
-    if (!listener) {
+    if (!listener)
         return;
-    }
     CHECK(!atomic_load_explicit(&listener->loop->running, memory_order_acquire));
     listener->freed = true;
     listener->handle_count++; /* keeps it until the end of this function */

@@ -33,15 +33,13 @@ uint64_t loop_now_ns(const struct loop *loop) {
 }
 
 void loop_ready_add(struct loop *loop, struct loop_ready *ready) {
-    if (!list_linked(&ready->node)) {
+    if (!list_linked(&ready->node))
         list_add_last(&loop->ready, &ready->node);
-    }
 }
 
 void loop_ready_remove(struct loop_ready *ready) {
-    if (list_linked(&ready->node)) {
+    if (list_linked(&ready->node))
         list_remove(&ready->node);
-    }
 }
 
 static void on_idle(uv_idle_t *idle) {
@@ -50,9 +48,8 @@ static void on_idle(uv_idle_t *idle) {
 
 /* Runs what is ready now, not what becomes ready meanwhile. */
 static void run_ready(struct loop *loop) {
-    for (struct list_node *node; (node = list_take_first(&loop->ready));) {
+    for (struct list_node *node; (node = list_take_first(&loop->ready));)
         list_add_last(&loop->ready_now, node);
-    }
     for (struct list_node *node; (node = list_take_first(&loop->ready_now));) {
         struct loop_ready *ready = CONTAINER_OF(node, struct loop_ready, node);
         ready->run(ready);
@@ -64,18 +61,16 @@ static void turn(struct loop *loop) {
     bool more = false;
     for (int round = 0; round < TURN_ROUNDS_MAX; round++) {
         more = loop->options.turn_end && loop->options.turn_end(loop->options.context);
-        if (list_empty(&loop->ready)) {
+        if (list_empty(&loop->ready))
             break;
-        }
         run_ready(loop);
         more = true; /* what they brought waits for a turn_end */
     }
     /* What this turn left behind waits for the next one, which must then come at once. */
-    if (!more && list_empty(&loop->ready)) {
+    if (!more && list_empty(&loop->ready))
         uv_idle_stop(&loop->idle);
-    } else {
+    else
         uv_idle_start(&loop->idle, on_idle);
-    }
 }
 
 static void on_prepare(uv_prepare_t *prepare) {
@@ -85,22 +80,19 @@ static void on_prepare(uv_prepare_t *prepare) {
 
 static void on_check(uv_check_t *check) {
     struct loop *loop = check->data;
-    if (atomic_load_explicit(&loop->running, memory_order_relaxed)) {
+    if (atomic_load_explicit(&loop->running, memory_order_relaxed))
         turn(loop);
-    }
     loop->now->valid = false;
 }
 
 static void on_wake(uv_async_t *wake) {
     struct loop *loop = wake->data;
-    if (!atomic_load_explicit(&loop->running, memory_order_relaxed)) {
+    if (!atomic_load_explicit(&loop->running, memory_order_relaxed))
         return;
-    }
     mailbox_drain(&loop->mailbox);
     /* acquire: pairs with the release in loop_stop */
-    if (atomic_load_explicit(&loop->stop_asked, memory_order_acquire)) {
+    if (atomic_load_explicit(&loop->stop_asked, memory_order_acquire))
         uv_stop(&loop->uv);
-    }
 }
 
 static void wake_loop(void *context) {
@@ -111,9 +103,8 @@ static void wake_loop(void *context) {
 struct loop *loop_new(const struct loop_options *options) {
     struct loop *loop = mem_new(sizeof *loop);
     loop->options = *options;
-    if (!loop->options.clock) {
+    if (!loop->options.clock)
         loop->options.clock = &clock_real;
-    }
     if (options->name) {
         struct str name = str_of(options->name);
         memcpy(loop->name, name.p, name.n < sizeof loop->name ? name.n : sizeof loop->name - 1);
@@ -142,16 +133,14 @@ struct loop *loop_new(const struct loop_options *options) {
 
 static void close_unknown(uv_handle_t *handle, void *context) {
     (void)context;
-    if (!uv_is_closing(handle)) {
+    if (!uv_is_closing(handle))
         uv_close(handle, NULL);
-    }
 }
 
 void loop_free(struct loop **loop_at) {
     struct loop *loop = *loop_at;
-    if (!loop) {
+    if (!loop)
         return;
-    }
     CHECK(!atomic_load_explicit(&loop->running, memory_order_acquire) && !loop->started);
     loop_timers_close(loop);
     uv_walk(&loop->uv, close_unknown, NULL);
@@ -159,9 +148,8 @@ void loop_free(struct loop **loop_at) {
     }
     CHECK(uv_loop_close(&loop->uv) == 0);
     loop_timers_free(loop);
-    for (struct list_node *node; (node = list_take_first(&loop->exchanges));) {
+    for (struct list_node *node; (node = list_take_first(&loop->exchanges));)
         loop->exchange_free(node);
-    }
     block_pool_done(&loop->blocks);
     buffer_done(&loop->head);
     buffer_done(&loop->ciphertext);
@@ -188,9 +176,8 @@ void loop_run(struct loop *loop) {
 
 static void thread_main(void *context) {
     struct loop *loop = context;
-    if (loop->name[0]) {
+    if (loop->name[0])
         pthread_setname_np(pthread_self(), loop->name);
-    }
     loop_run(loop);
 }
 

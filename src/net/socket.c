@@ -20,19 +20,15 @@ static bool set_option(int fd, int level, int name, int value) {
 /* A bound socket, or -1 with errno. */
 static int bound_socket(const struct addrinfo *address, bool reuse_port) {
     int fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0) {
+    if (fd < 0)
         return -1;
-    }
     bool ok = set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-    if (ok && reuse_port) {
+    if (ok && reuse_port)
         ok = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
-    }
-    if (ok && address->ai_family == AF_INET6) {
+    if (ok && address->ai_family == AF_INET6)
         ok = set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
-    }
-    if (ok && bind(fd, address->ai_addr, address->ai_addrlen) == 0) {
+    if (ok && bind(fd, address->ai_addr, address->ai_addrlen) == 0)
         return fd;
-    }
     int saved = errno;
     close(fd);
     errno = saved;
@@ -46,19 +42,16 @@ static int listening_socket(const struct addrinfo *address, const struct listene
                             bool probe) {
     if (probe && options->reuse_port) {
         int fd = bound_socket(address, false);
-        if (fd < 0) {
+        if (fd < 0)
             return -1;
-        }
         close(fd);
     }
     int fd = bound_socket(address, options->reuse_port);
-    if (fd < 0) {
+    if (fd < 0)
         return -1;
-    }
     set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1); /* inherited by what is accepted */
-    if (listen(fd, options->backlog > 0 ? options->backlog : SOMAXCONN) == 0) {
+    if (listen(fd, options->backlog > 0 ? options->backlog : SOMAXCONN) == 0)
         return fd;
-    }
     int saved = errno;
     close(fd);
     errno = saved;
@@ -96,9 +89,8 @@ enum err socket_listen(const struct listener_options *options, bool probe, int *
 uint16_t socket_port(int fd) {
     struct sockaddr_storage address = {0};
     socklen_t n = sizeof address;
-    if (getsockname(fd, (struct sockaddr *)&address, &n) != 0) {
+    if (getsockname(fd, (struct sockaddr *)&address, &n) != 0)
         return 0;
-    }
     struct sockaddr_in6 six;
     struct sockaddr_in four;
     if (address.ss_family == AF_INET6) {

@@ -21,9 +21,8 @@ static void heap_put(struct loop *loop, size_t at, struct loop_timer *timer) {
 static void heap_up(struct loop *loop, size_t at, struct loop_timer *timer) {
     while (at > 0) {
         size_t parent = (at - 1) / 2;
-        if (loop->timers[parent]->at_ns <= timer->at_ns) {
+        if (loop->timers[parent]->at_ns <= timer->at_ns)
             break;
-        }
         heap_put(loop, at, loop->timers[parent]);
         at = parent;
     }
@@ -33,16 +32,14 @@ static void heap_up(struct loop *loop, size_t at, struct loop_timer *timer) {
 static void heap_down(struct loop *loop, size_t at, struct loop_timer *timer) {
     for (;;) {
         size_t child = 2 * at + 1;
-        if (child >= loop->timer_count) {
+        if (child >= loop->timer_count)
             break;
-        }
         if (child + 1 < loop->timer_count &&
             loop->timers[child + 1]->at_ns < loop->timers[child]->at_ns) {
             child++;
         }
-        if (timer->at_ns <= loop->timers[child]->at_ns) {
+        if (timer->at_ns <= loop->timers[child]->at_ns)
             break;
-        }
         heap_put(loop, at, loop->timers[child]);
         at = child;
     }
@@ -60,13 +57,11 @@ static void arm(struct loop *loop, uint64_t at_ns) {
 }
 
 static void arm_earliest(struct loop *loop) {
-    if (loop->timer_count == 0) {
+    if (loop->timer_count == 0)
         return;
-    }
     uint64_t at_ns = loop->timers[0]->at_ns;
-    if (loop->timer_armed_ns == 0 || at_ns < loop->timer_armed_ns) {
+    if (loop->timer_armed_ns == 0 || at_ns < loop->timer_armed_ns)
         arm(loop, at_ns);
-    }
 }
 
 void loop_timer_start(struct loop *loop, struct loop_timer *timer, uint64_t at_ns,
@@ -82,29 +77,25 @@ void loop_timer_start(struct loop *loop, struct loop_timer *timer, uint64_t at_n
     }
     *timer = (struct loop_timer){.loop = loop, .at_ns = at_ns, .fire = fire};
     heap_up(loop, loop->timer_count++, timer);
-    if (timer->heap_index == 0) {
+    if (timer->heap_index == 0)
         arm_earliest(loop);
-    }
 }
 
 void loop_timer_stop(struct loop_timer *timer) {
     struct loop *loop = timer->loop;
-    if (!loop) {
+    if (!loop)
         return;
-    }
     loop_check_thread(loop);
     size_t at = timer->heap_index;
     CHECK(at < loop->timer_count && loop->timers[at] == timer);
     struct loop_timer *last = loop->timers[--loop->timer_count];
     timer->loop = NULL;
-    if (last == timer) {
+    if (last == timer)
         return;
-    }
-    if (at > 0 && last->at_ns < loop->timers[(at - 1) / 2]->at_ns) {
+    if (at > 0 && last->at_ns < loop->timers[(at - 1) / 2]->at_ns)
         heap_up(loop, at, last);
-    } else {
+    else
         heap_down(loop, at, last);
-    }
 }
 
 static void on_timer(uv_poll_t *poll, int status, int events) {
@@ -112,9 +103,8 @@ static void on_timer(uv_poll_t *poll, int status, int events) {
     (void)events;
     uint64_t expirations;
     ssize_t n = read(loop->timer_fd, &expirations, sizeof expirations);
-    if (status < 0 || (n < 0 && errno == EAGAIN)) {
+    if (status < 0 || (n < 0 && errno == EAGAIN))
         return;
-    }
     loop->timer_armed_ns = 0;
     uint64_t now = clock_now(loop->options.clock);
     while (loop->timer_count > 0 && loop->timers[0]->at_ns <= now) {
@@ -139,9 +129,8 @@ void loop_timers_close(struct loop *loop) {
 }
 
 void loop_timers_free(struct loop *loop) {
-    while (loop->timer_count > 0) {
+    while (loop->timer_count > 0)
         loop->timers[--loop->timer_count]->loop = NULL;
-    }
     mem_free(&loop->timers);
     close(loop->timer_fd);
 }

@@ -65,9 +65,8 @@ static bool stamps_equal(const struct file_stamp *a, const struct file_stamp *b)
 static enum err fail_file(struct err_text *text, const char *what, const char *file) {
     unsigned long code = ERR_peek_error();
     const char *reason = ERR_reason_error_string(code);
-    if (reason && ERR_GET_LIB(code) == ERR_LIB_PEM && ERR_GET_REASON(code) == PEM_R_NO_START_LINE) {
+    if (reason && ERR_GET_LIB(code) == ERR_LIB_PEM && ERR_GET_REASON(code) == PEM_R_NO_START_LINE)
         reason = "not PEM";
-    }
     enum err e =
         err_set(text, ERR_INVALID, "TLS %s %s: %s", what, file, reason ? reason : "cannot be used");
     ERR_clear_error();
@@ -75,13 +74,11 @@ static enum err fail_file(struct err_text *text, const char *what, const char *f
 }
 
 static enum err check_readable(const char *what, const char *file, struct err_text *text) {
-    if (!file) {
+    if (!file)
         return err_set(text, ERR_INVALID, "TLS needs a %s file", what);
-    }
     FILE *opened = fopen(file, "re");
-    if (!opened) {
+    if (!opened)
         return err_set(text, ERR_INVALID, "TLS %s %s: %s", what, file, strerrordesc_np(errno));
-    }
     fclose(opened);
     return ERR_OK;
 }
@@ -126,13 +123,11 @@ static SSL_CTX *context_new(void) {
 
 static enum err use_client_ca(SSL_CTX *context, const struct tls_options *options,
                               struct err_text *text) {
-    if (options->client_auth == TLS_CLIENT_NONE) {
+    if (options->client_auth == TLS_CLIENT_NONE)
         return ERR_OK;
-    }
     enum err e = check_readable("client CA", options->client_ca_file, text);
-    if (e != ERR_OK) {
+    if (e != ERR_OK)
         return e;
-    }
     STACK_OF(X509_NAME) *names = SSL_load_client_CA_file(options->client_ca_file);
     if (!names || SSL_CTX_load_verify_file(context, options->client_ca_file) != 1) {
         sk_X509_NAME_pop_free(names, X509_NAME_free);
@@ -140,9 +135,8 @@ static enum err use_client_ca(SSL_CTX *context, const struct tls_options *option
     }
     SSL_CTX_set_client_CA_list(context, names);
     int mode = SSL_VERIFY_PEER;
-    if (options->client_auth == TLS_CLIENT_REQUIRED) {
+    if (options->client_auth == TLS_CLIENT_REQUIRED)
         mode |= SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
-    }
     SSL_CTX_set_verify(context, mode, NULL);
     return ERR_OK;
 }
@@ -150,21 +144,17 @@ static enum err use_client_ca(SSL_CTX *context, const struct tls_options *option
 static enum err use_files(SSL_CTX *context, const struct tls_options *options,
                           struct err_text *text) {
     enum err e = check_readable("certificate", options->certificate_file, text);
-    if (e == ERR_OK) {
+    if (e == ERR_OK)
         e = check_readable("key", options->key_file, text);
-    }
-    if (e != ERR_OK) {
+    if (e != ERR_OK)
         return e;
-    }
     ERR_clear_error();
-    if (SSL_CTX_use_certificate_chain_file(context, options->certificate_file) != 1) {
+    if (SSL_CTX_use_certificate_chain_file(context, options->certificate_file) != 1)
         return fail_file(text, "certificate", options->certificate_file);
-    }
     if (SSL_CTX_use_PrivateKey_file(context, options->key_file, SSL_FILETYPE_PEM) != 1) {
         unsigned long code = ERR_peek_last_error();
-        if (ERR_GET_LIB(code) != ERR_LIB_X509) {
+        if (ERR_GET_LIB(code) != ERR_LIB_X509)
             return fail_file(text, "key", options->key_file);
-        }
         ERR_clear_error();
         return err_set(text, ERR_INVALID, "TLS key %s: does not match the certificate %s",
                        options->key_file, options->certificate_file);
@@ -175,9 +165,8 @@ static enum err use_files(SSL_CTX *context, const struct tls_options *options,
 static int64_t not_after_of(SSL_CTX *context) {
     X509 *certificate = SSL_CTX_get0_certificate(context);
     struct tm when;
-    if (!certificate || ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &when) != 1) {
+    if (!certificate || ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &when) != 1)
         return 0;
-    }
     return (int64_t)timegm(&when);
 }
 
@@ -225,14 +214,12 @@ void tls_unref(struct tls **tls_at) {
     struct tls *tls = *tls_at;
     *tls_at = NULL;
     /* acq_rel: the last one sees what the others wrote */
-    if (!tls || atomic_fetch_sub_explicit(&tls->references, 1, memory_order_acq_rel) > 1) {
+    if (!tls || atomic_fetch_sub_explicit(&tls->references, 1, memory_order_acq_rel) > 1)
         return;
-    }
     SSL_CTX_free(tls->context);
     pthread_mutex_destroy(&tls->mutex);
-    for (int i = 0; i < TLS_FILES; i++) {
+    for (int i = 0; i < TLS_FILES; i++)
         mem_free(&tls->files[i]);
-    }
     mem_free(&tls);
 }
 
@@ -247,9 +234,8 @@ enum err tls_reload(struct tls *tls, bool *ret_changed, struct err_text *text) {
      * be used is reported once, and again when it changes. */
     memcpy(tls->stamps, stamps, sizeof stamps);
     enum err e = load(tls, text);
-    if (e == ERR_OK) {
+    if (e == ERR_OK)
         *ret_changed = true;
-    }
     return e;
 }
 

@@ -105,9 +105,8 @@ static enum tls_status fail(struct tls_session *session) {
     unsigned long code = ERR_peek_last_error();
     const char *reason = ERR_reason_error_string(code);
     session->failed = true;
-    if (ERR_GET_LIB(code) == ERR_LIB_SSL && ERR_GET_REASON(code) == SSL_R_HTTP_REQUEST) {
+    if (ERR_GET_LIB(code) == ERR_LIB_SSL && ERR_GET_REASON(code) == SSL_R_HTTP_REQUEST)
         reason = "plain HTTP was sent to a TLS port";
-    }
     snprintf(session->error, sizeof session->error, "TLS: %s", reason ? reason : "broken off");
     ERR_clear_error();
     return TLS_FAILED;
@@ -115,9 +114,8 @@ static enum tls_status fail(struct tls_session *session) {
 
 enum tls_status tls_session_read(struct tls_session *session, char *to, size_t room,
                                  size_t *ret_n) {
-    if (session->failed) {
+    if (session->failed)
         return TLS_FAILED;
-    }
     ERR_clear_error();
     int n = SSL_read(session->ssl, to, (int)MIN(room, (size_t)INT_MAX));
     if (n > 0) {

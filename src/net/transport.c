@@ -49,12 +49,10 @@ static bool input_room(struct connection *connection, char **ret_at, size_t *ret
     if (capacity == 0 || room == 0 || (room < capacity / 4 && !waits(connection))) {
         size_t wish = MAX(capacity * 2, (size_t)BLOCK_BYTES_MIN);
         size_t whole = connection->exchange ? http1_message_bytes(&connection->exchange->codec) : 0;
-        if (whole && !connection->exchange->delivered) {
+        if (whole && !connection->exchange->delivered)
             wish = MIN(wish, whole + CONNECTION_SPARE_BYTES);
-        }
-        if (wish > capacity && !block_try_grow(&connection->loop->blocks, in, wish)) {
+        if (wish > capacity && !block_try_grow(&connection->loop->blocks, in, wish))
             return false;
-        }
         room = in->capacity - in->used - CONNECTION_SPARE_BYTES;
     }
     *ret_at = in->data + in->used;
@@ -80,20 +78,18 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer) {
 }
 
 static void input_added(struct connection *connection, size_t n) {
-    if (connection->in_since_ns == 0) {
+    if (connection->in_since_ns == 0)
         connection->in_since_ns = loop_now_ns(connection->loop);
-    }
     connection->in.used += n;
     http1_connection_run(connection);
 }
 
 static void no_memory(struct connection *connection) {
     struct exchange *exchange = connection->exchange;
-    if (exchange && !exchange->delivered && !exchange->responded) {
+    if (exchange && !exchange->delivered && !exchange->responded)
         exchange_refuse(exchange, ERR_INTERNAL, "no memory for the request");
-    } else {
+    else
         connection_close(connection);
-    }
 }
 
 /* Sends what TLS has written into the loop's buffer. False: the connection is of no use.
@@ -132,9 +128,8 @@ static void input_encrypted(struct connection *connection, size_t n) {
         }
         break;
     }
-    if (connection->in.used == 0) {
+    if (connection->in.used == 0)
         block_give(&connection->loop->blocks, &connection->in);
-    }
 }
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer) {
@@ -142,9 +137,8 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer) {
     (void)buffer;
     if (n > 0 && connection->state == CONNECTION_LINGER) {
         connection->skip_bytes += (uint64_t)n;
-        if (connection->skip_bytes > CONNECTION_LINGER_BYTES_MAX) {
+        if (connection->skip_bytes > CONNECTION_LINGER_BYTES_MAX)
             connection_close(connection);
-        }
     } else if (n > 0 && connection->tls) {
         input_encrypted(connection, (size_t)n);
     } else if (n > 0) {
@@ -156,9 +150,8 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer) {
     } else if (n < 0) {
         connection_close(connection);
     }
-    if (connection->in.used == 0 && !connection->running) {
+    if (connection->in.used == 0 && !connection->running)
         block_give(&connection->loop->blocks, &connection->in);
-    }
 }
 
 void transport_start_reading(struct connection *connection) {
@@ -200,12 +193,10 @@ static void advance(uv_buf_t **buffers, size_t *count, size_t n) {
 
 static void write_over(struct connection *connection, int status) {
     struct exchange *exchange = connection->exchange;
-    if (status < 0) {
+    if (status < 0)
         connection_close(connection);
-    }
-    if (exchange && exchange->responded && !exchange->ended) {
+    if (exchange && exchange->responded && !exchange->ended)
         exchange_sent(exchange, status == 0);
-    }
 }
 
 static void on_written(uv_write_t *request, int status) {
@@ -228,16 +219,13 @@ static void keep_rest(struct connection *connection, uv_buf_t *buffers, size_t c
 static enum transport_status send_plain(struct connection *connection, uv_buf_t *buffers,
                                         size_t count) {
     size_t total = 0;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         total += buffers[i].len;
-    }
     int n = uv_try_write(stream_of(connection), buffers, (unsigned)count);
-    if (n >= 0 && (size_t)n == total) {
+    if (n >= 0 && (size_t)n == total)
         return TRANSPORT_SENT;
-    }
-    if (n < 0 && n != UV_EAGAIN) {
+    if (n < 0 && n != UV_EAGAIN)
         return TRANSPORT_FAILED;
-    }
     advance(&buffers, &count, n > 0 ? (size_t)n : 0);
     keep_rest(connection, buffers, count);
     connection->write.data = connection;
@@ -252,9 +240,8 @@ static bool encrypt_step(struct connection *connection, uv_buf_t **buffers, size
     size_t done = 0;
     while (*count > 0 && done < TLS_STEP_BYTES) {
         if ((*buffers)->len >= sizeof record) {
-            if (!tls_session_write(connection->tls, (*buffers)->base, sizeof record)) {
+            if (!tls_session_write(connection->tls, (*buffers)->base, sizeof record))
                 return false;
-            }
             advance(buffers, count, sizeof record);
             done += sizeof record;
             continue;
@@ -266,9 +253,8 @@ static bool encrypt_step(struct connection *connection, uv_buf_t **buffers, size
             used += n;
             advance(buffers, count, n);
         }
-        if (!tls_session_write(connection->tls, record, used)) {
+        if (!tls_session_write(connection->tls, record, used))
             return false;
-        }
         done += used;
     }
     return true;
@@ -278,9 +264,8 @@ static enum transport_status send_tls(struct connection *connection, uv_buf_t *b
                                       size_t count) {
     while (count > 0) {
         bool pending = false;
-        if (!encrypt_step(connection, &buffers, &count) || !flush_tls(connection, &pending)) {
+        if (!encrypt_step(connection, &buffers, &count) || !flush_tls(connection, &pending))
             return TRANSPORT_FAILED;
-        }
         if (pending) {
             keep_rest(connection, buffers, count);
             return TRANSPORT_PENDING;
@@ -295,9 +280,8 @@ static void on_written_tls(uv_write_t *request, int status) {
     free(write);
     bool writing = connection->state == CONNECTION_WRITE &&
                    uv_stream_get_write_queue_size(stream_of(connection)) == 0;
-    if (status == 0 && !writing) {
+    if (status == 0 && !writing)
         return; /* the handshake's, or more is queued behind it */
-    }
     if (status == 0 && connection->out_count > 0) {
         connection_set_state(connection, CONNECTION_WRITE);
         switch (send_tls(connection, connection->out, connection->out_count)) {
@@ -315,9 +299,8 @@ static void on_written_tls(uv_write_t *request, int status) {
 
 static bool flush_tls(struct connection *connection, bool *ret_pending) {
     struct buffer *records = &connection->loop->ciphertext;
-    if (records->used == 0) {
+    if (records->used == 0)
         return true;
-    }
     CHECK(!records->full);
     uv_buf_t all = {.base = records->data, .len = records->used};
     int n = uv_try_write(stream_of(connection), &all, 1);
@@ -330,9 +313,8 @@ static bool flush_tls(struct connection *connection, bool *ret_pending) {
         write->request.data = connection;
         uv_buf_t later = {.base = write->bytes, .len = rest};
         ok = uv_write(&write->request, stream_of(connection), &later, 1, on_written_tls) == 0;
-        if (!ok) {
+        if (!ok)
             free(write);
-        }
         *ret_pending = ok;
     }
     buffer_clear(records);
@@ -364,7 +346,6 @@ void transport_goodbye(struct connection *connection) {
         tls_session_goodbye(connection->tls);
         flush_tls(connection, &pending);
     }
-    if (!pending) {
+    if (!pending)
         shutdown(transport_fd(connection), SHUT_WR);
-    }
 }

@@ -42,9 +42,8 @@ enum err coding_from_content_encoding(struct str value, enum coding *ret, struct
         *ret = CODING_IDENTITY;
         return ERR_OK;
     }
-    if (from_name(value, ret)) {
+    if (from_name(value, ret))
         return ERR_OK;
-    }
     return err_set(text, ERR_BAD_CODING,
                    "unsupported Content-Encoding '%.*s': gzip, deflate and identity are supported, "
                    "one at a time",
@@ -54,15 +53,13 @@ enum err coding_from_content_encoding(struct str value, enum coding *ret, struct
 /* RFC 9110 12.4.2: "0" to "1" with at most three decimals, in thousandths; -1 when it is not that.
  */
 static int read_weight(struct str s) {
-    if (s.n == 0 || s.n > 5 || (s.p[0] != '0' && s.p[0] != '1') || (s.n > 1 && s.p[1] != '.')) {
+    if (s.n == 0 || s.n > 5 || (s.p[0] != '0' && s.p[0] != '1') || (s.n > 1 && s.p[1] != '.'))
         return -1;
-    }
     int weight = (s.p[0] - '0') * 1000;
     int unit = 100;
     for (size_t i = 2; i < s.n; i++) {
-        if (s.p[i] < '0' || s.p[i] > '9') {
+        if (s.p[i] < '0' || s.p[i] > '9')
             return -1;
-        }
         weight += (s.p[i] - '0') * unit;
         unit /= 10;
     }
@@ -77,9 +74,8 @@ static int read_preference(struct str part, struct str *ret_name) {
     if (str_split(&part, ';', &name)) {
         while (str_split(&part, ';', &parameter)) {
             parameter = str_trim(parameter);
-            if (parameter.n >= 2 && (parameter.p[0] | 0x20) == 'q' && parameter.p[1] == '=') {
+            if (parameter.n >= 2 && (parameter.p[0] | 0x20) == 'q' && parameter.p[1] == '=')
                 weight = read_weight((struct str){parameter.p + 2, parameter.n - 2});
-            }
         }
     }
     *ret_name = str_trim(name);
@@ -94,15 +90,13 @@ enum coding coding_from_accept_encoding(struct str value) {
         struct str name;
         enum coding coding;
         int weight = read_preference(part, &name);
-        if (str_eq(name, STR("*"))) {
+        if (str_eq(name, STR("*")))
             any = weight;
-        } else if (from_name(name, &coding)) {
+        else if (from_name(name, &coding))
             weights[coding] = MAX(weights[coding], weight);
-        }
     }
-    if (weights[CODING_GZIP] < 0) {
+    if (weights[CODING_GZIP] < 0)
         weights[CODING_GZIP] = any;
-    }
     /* Identity need not be listed; only when it is does its weight compete. */
     enum coding best = CODING_IDENTITY;
     int best_weight = MAX(weights[CODING_IDENTITY], 0);
@@ -110,9 +104,8 @@ enum coding coding_from_accept_encoding(struct str value) {
         best = CODING_DEFLATE;
         best_weight = weights[CODING_DEFLATE];
     }
-    if (weights[CODING_GZIP] > 0 && weights[CODING_GZIP] >= best_weight) {
+    if (weights[CODING_GZIP] > 0 && weights[CODING_GZIP] >= best_weight)
         best = CODING_GZIP;
-    }
     return best;
 }
 
@@ -136,9 +129,8 @@ static bool has_zlib_header(struct str in) {
 }
 
 static int window_of(enum coding coding, struct str in) {
-    if (coding == CODING_GZIP) {
+    if (coding == CODING_GZIP)
         return WINDOW_MAX + GZIP_WRAPPER;
-    }
     return has_zlib_header(in) ? WINDOW_MAX : -WINDOW_MAX;
 }
 
@@ -181,9 +173,8 @@ static enum err inflate_all(z_stream *stream, enum coding coding, struct str lef
         out->used += made;
         bool more = stream->avail_in > 0 || left.n > 0;
         if (status == Z_STREAM_END) {
-            if (!more) {
+            if (!more)
                 return ERR_OK;
-            }
             /* RFC 1952 2.2: a gzip file may be several members, one after the other. */
             if (coding != CODING_GZIP || inflateReset(stream) != Z_OK) {
                 return err_set(text, ERR_INVALID,
@@ -202,31 +193,27 @@ static enum err inflate_all(z_stream *stream, enum coding coding, struct str lef
 enum err coding_inflate(enum coding coding, struct str in, struct buffer *out,
                         struct err_text *text) {
     if (coding == CODING_IDENTITY) {
-        if (in.n > out->max - out->used) {
+        if (in.n > out->max - out->used)
             return err_set(text, ERR_BODY_TOO_LARGE, "the body is larger than %zu bytes", out->max);
-        }
         buffer_add_str(out, in);
         return ERR_OK;
     }
     size_t used = out->used;
     z_stream stream = {0};
-    if (inflateInit2(&stream, window_of(coding, in)) != Z_OK) {
+    if (inflateInit2(&stream, window_of(coding, in)) != Z_OK)
         return err_set(text, ERR_INTERNAL, "no memory to decompress the body");
-    }
     enum err e = inflate_all(&stream, coding, in, out, text);
     inflateEnd(&stream);
-    if (e) {
+    if (e)
         out->used = used;
-    }
     return e;
 }
 
 /* Memory in proportion to the input: zlib's full window and tables take 268 KB for any answer. */
 static int deflate_init(z_stream *stream, enum coding coding, size_t total) {
     int window = 9;
-    while (window < WINDOW_MAX && (size_t)1 << window < total) {
+    while (window < WINDOW_MAX && (size_t)1 << window < total)
         window++;
-    }
     int level = window - 7; /* 2 to 8: zlib's default 8 goes with the full window */
     return deflateInit2(stream, Z_BEST_SPEED, Z_DEFLATED,
                         window + (coding == CODING_GZIP ? GZIP_WRAPPER : 0), level,
@@ -238,9 +225,8 @@ static bool deflate_some(z_stream *stream, struct str left, int flush, struct bu
         feed(stream, &left);
         size_t room = MIN(out->max - out->used, MAX(out->capacity - out->used, (size_t)CHUNK_MIN));
         room = MIN(room, (size_t)CHUNK_MAX);
-        if (room == 0) {
+        if (room == 0)
             return false;
-        }
         stream->next_out = (Bytef *)buffer_reserve(out, room);
         stream->avail_out = (uInt)room;
         int status = deflate(stream, left.n > 0 ? Z_NO_FLUSH : flush);
@@ -255,24 +241,20 @@ static bool deflate_some(z_stream *stream, struct str left, int flush, struct bu
 enum err coding_deflate(enum coding coding, const struct str *parts, size_t part_count,
                         struct buffer *out, struct err_text *text) {
     size_t total = 0;
-    for (size_t i = 0; i < part_count; i++) {
+    for (size_t i = 0; i < part_count; i++)
         total += parts[i].n;
-    }
     size_t used = out->used;
     bool fits = true;
     if (coding == CODING_IDENTITY) {
         fits = total <= out->max - out->used;
-        for (size_t i = 0; fits && i < part_count; i++) {
+        for (size_t i = 0; fits && i < part_count; i++)
             buffer_add_str(out, parts[i]);
-        }
     } else {
         z_stream stream = {0};
-        if (deflate_init(&stream, coding, total) != Z_OK) {
+        if (deflate_init(&stream, coding, total) != Z_OK)
             return err_set(text, ERR_INTERNAL, "no memory to compress the answer");
-        }
-        for (size_t i = 0; fits && i < part_count; i++) {
+        for (size_t i = 0; fits && i < part_count; i++)
             fits = deflate_some(&stream, parts[i], Z_NO_FLUSH, out);
-        }
         fits = fits && deflate_some(&stream, (struct str){NULL, 0}, Z_FINISH, out);
         deflateEnd(&stream);
     }

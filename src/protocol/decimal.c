@@ -68,9 +68,8 @@ static struct decimal shortest(struct binary x) {
         uint32_t ten = s / 10;
         bool down = low <= 40 * ten;
         bool up = 40 * ten + 40 <= high;
-        if (down != up) {
+        if (down != up)
             return (struct decimal){ten + up, k + 1};
-        }
     }
     bool down = low <= 4 * s;
     bool up = 4 * s + 4 <= high;
@@ -94,9 +93,8 @@ static void put_digits(uint64_t value, size_t count, char *out) {
         memcpy(out + count, pairs + 2 * (value % 100), 2);
         value /= 100;
     }
-    if (count > 0) {
+    if (count > 0)
         *out = (char)('0' + value % 10);
-    }
 }
 
 static const uint32_t tens[] = {1,      10,      100,      1000,      10000,
@@ -122,9 +120,8 @@ size_t decimal_write_u64(uint64_t value, char *out) {
 }
 
 size_t decimal_write_i64(int64_t value, char *out) {
-    if (value >= 0) {
+    if (value >= 0)
         return decimal_write_u64((uint64_t)value, out);
-    }
     *out = '-';
     return 1 + decimal_write_u64(0 - (uint64_t)value, out + 1);
 }
@@ -147,9 +144,8 @@ static size_t write_decimal(struct decimal x, char *out) {
     }
     size_t count = count_digits(x.digits);
     int point = (int)count + x.exponent; /* where the decimal point stands, counted in digits */
-    if (point > 16 || point < -4) {
+    if (point > 16 || point < -4)
         return write_scientific(x.digits, count, point - 1, out);
-    }
     if (point <= 0) {
         memcpy(out, "0.000000", 8);
         put_digits(x.digits, count, out + 2 - point);
@@ -182,9 +178,8 @@ static size_t write_binary(struct format format, uint32_t bits, char *out) {
     uint32_t magnitude = bits & (((uint32_t)1 << format.sign_at) - 1);
     int exponent = (int)(magnitude >> format.width);
     size_t n = 0;
-    if (bits >> format.sign_at) {
+    if (bits >> format.sign_at)
         out[n++] = '-';
-    }
     if (magnitude == 0) {
         memcpy(out + n, "0.0", 3);
         return n + 3;

@@ -56,13 +56,11 @@ static enum err read_bytes(struct v2_reader *reader, struct str blob,
                            const struct tensor_spec *spec, struct tensor *tensor) {
     const char *model = reader->signature->model;
     size_t count = (size_t)tensor->count;
-    if (count > blob.n / LENGTH_SIZE) { /* before memory is taken for them */
+    if (count > blob.n / LENGTH_SIZE) /* before memory is taken for them */
         return fail_element_count(reader, spec, tensor, blob.n / LENGTH_SIZE);
-    }
     enum err e = v2_reader_take(reader, spec, count, sizeof(struct str), &tensor->data);
-    if (e) {
+    if (e)
         return e;
-    }
     struct str *elements = tensor->data;
     size_t found = 0;
     while (blob.n > 0) {
@@ -81,9 +79,8 @@ static enum err read_bytes(struct v2_reader *reader, struct str blob,
                            "expecting string of length %zu but only %zu bytes available",
                            spec->name, model, length, blob.n);
         }
-        if (found < count) {
+        if (found < count)
             elements[found] = (struct str){blob.p, length};
-        }
         found++;
         blob.p += length;
         blob.n -= length;
@@ -94,16 +91,13 @@ static enum err read_bytes(struct v2_reader *reader, struct str blob,
 static enum err check_booleans(const struct v2_reader *reader, struct str blob,
                                const struct tensor_spec *spec) {
     unsigned char all = 0;
-    for (size_t i = 0; i < blob.n; i++) {
+    for (size_t i = 0; i < blob.n; i++)
         all |= (unsigned char)blob.p[i];
-    }
-    if (all <= 1) {
+    if (all <= 1)
         return ERR_OK;
-    }
     size_t at = 0;
-    while ((unsigned char)blob.p[at] <= 1) {
+    while ((unsigned char)blob.p[at] <= 1)
         at++;
-    }
     return err_set(reader->text, ERR_INVALID,
                    "unexpected byte for input '%s' for model '%s': element %zu is neither 0 nor 1 "
                    "(BOOL)",
@@ -112,9 +106,8 @@ static enum err check_booleans(const struct v2_reader *reader, struct str blob,
 
 enum err v2_blob_read(struct v2_reader *reader, struct str blob, const struct tensor_spec *spec,
                       struct tensor *tensor) {
-    if (tensor->datatype == DATATYPE_BYTES) {
+    if (tensor->datatype == DATATYPE_BYTES)
         return read_bytes(reader, blob, spec, tensor);
-    }
     size_t bytes = tensor_bytes(tensor);
     if (blob.n != bytes) {
         char shape[SHAPE_TEXT_SIZE];
@@ -126,17 +119,15 @@ enum err v2_blob_read(struct v2_reader *reader, struct str blob, const struct te
                        shape_format(tensor->shape, tensor->rank, shape, sizeof shape));
     }
     enum err e = ERR_OK;
-    if (tensor->datatype == DATATYPE_BOOL) {
+    if (tensor->datatype == DATATYPE_BOOL)
         e = check_booleans(reader, blob, spec);
-    }
     if (e || (uintptr_t)blob.p % datatype_size(tensor->datatype) == 0) {
         tensor->data = (void *)(uintptr_t)blob.p; /* the body is writable memory of the caller */
         return e;
     }
     e = v2_reader_take(reader, spec, bytes, 1, &tensor->data);
-    if (!e) {
+    if (!e)
         memcpy(tensor->data, blob.p, bytes);
-    }
     return e;
 }
 
@@ -157,16 +148,13 @@ static bool raw_shape(const struct signature *signature, size_t body, struct ten
             }
         }
     }
-    if (*ret_free > 1 || tensor_set(ret, spec->datatype, shape, spec->rank, NULL)) {
+    if (*ret_free > 1 || tensor_set(ret, spec->datatype, shape, spec->rank, NULL))
         return false;
-    }
-    if (*ret_free == 0) {
+    if (*ret_free == 0)
         return true;
-    }
     size_t each = tensor_bytes(ret);
-    if (each == 0 || body % each != 0) {
+    if (each == 0 || body % each != 0)
         return false;
-    }
     shape[free_at] = (int64_t)(body / each);
     return tensor_set(ret, spec->datatype, shape, spec->rank, NULL) == ERR_OK;
 }
@@ -203,13 +191,11 @@ enum err v2_blob_read_raw(struct v2_reader *reader, struct str body, struct tens
         e = fail_element_count(reader, spec, &tensor, 1);
     } else {
         e = v2_reader_take(reader, spec, 1, sizeof body, &tensor.data);
-        if (!e) {
+        if (!e)
             memcpy(tensor.data, &body, sizeof body);
-        }
     }
-    if (!e) {
+    if (!e)
         *ret = tensor;
-    }
     return e;
 }
 
@@ -230,16 +216,14 @@ enum err v2_blob_write(struct arena *arena, const struct tensor *tensor, struct 
         total += LENGTH_SIZE + elements[i].n;
     }
     char *out = arena_try_new(arena, total, 1, SIZE_MAX);
-    if (!out) {
+    if (!out)
         return err_set(text, ERR_INTERNAL, "no memory for %zu bytes of BYTES data", total);
-    }
     *ret = (struct str){out, total};
     for (size_t i = 0; i < count; i++) {
         uint32_t length = (uint32_t)elements[i].n;
         memcpy(out, &length, LENGTH_SIZE);
-        if (length > 0) {
+        if (length > 0)
             memcpy(out + LENGTH_SIZE, elements[i].p, length);
-        }
         out += LENGTH_SIZE + length;
     }
     return ERR_OK;

@@ -47,9 +47,8 @@ static void *pool_malloc(void *context, size_t size) {
 
 static void *pool_realloc(void *context, void *old, size_t old_size, size_t size) {
     struct value_pool *pool = context;
-    if (size <= pool->held) {
+    if (size <= pool->held)
         return old;
-    }
     void *p = pool_malloc(pool, size);
     return p ? memcpy(p, old, old_size) : NULL;
 }
@@ -125,18 +124,16 @@ static enum err check_ignored(const struct v2_reader *reader, yyjson_val *value)
     size_t depth = 0;
     yyjson_val *end = unsafe_yyjson_get_next(value);
     for (yyjson_val *v = value; v < end; v++) {
-        while (depth > 0 && v >= ends[depth - 1]) {
+        while (depth > 0 && v >= ends[depth - 1])
             depth--;
-        }
         if (yyjson_is_raw(v) && !v2_json_is_big_number(v)) {
             return err_set(reader->text, ERR_INVALID,
                            "failed to parse the request JSON buffer: NaN and Infinity are not JSON "
                            "(model '%s')",
                            reader->signature->model);
         }
-        if (!yyjson_is_ctn(v)) {
+        if (!yyjson_is_ctn(v))
             continue;
-        }
         if (depth == V2_JSON_DEPTH_MAX) {
             return err_set(reader->text, ERR_INVALID,
                            "failed to parse the request JSON buffer: nested deeper than %d "
@@ -161,14 +158,12 @@ enum err v2_json_members(const struct v2_reader *reader, yyjson_val *object, con
     for (yyjson_val *key; (key = yyjson_obj_iter_next(&iter));) {
         yyjson_val *value = yyjson_obj_iter_get_val(key);
         size_t i = 0;
-        while (i < count && !unsafe_yyjson_equals_str(key, members[i].name)) {
+        while (i < count && !unsafe_yyjson_equals_str(key, members[i].name))
             i++;
-        }
         if (i == count) {
             enum err e = check_ignored(reader, value);
-            if (e) {
+            if (e)
                 return e;
-            }
             continue;
         }
         if (seen & (uint64_t)1 << i) {

@@ -31,9 +31,8 @@ static enum err fail(const struct place *place, const char *name, const char *wh
 
 static enum err read_unsigned(const struct place *place, const struct parameter *parameter,
                               yyjson_val *value, void *out) {
-    if (!yyjson_is_uint(value)) {
+    if (!yyjson_is_uint(value))
         return fail(place, parameter->name, "must be an integer from 0 to 2^64-1");
-    }
     uint64_t number = yyjson_get_uint(value);
     memcpy(out, &number, sizeof number);
     return ERR_OK;
@@ -48,9 +47,8 @@ static enum err read_size(const struct place *place, const struct parameter *par
 
 static enum err read_bool(const struct place *place, const struct parameter *parameter,
                           yyjson_val *value, void *out) {
-    if (!yyjson_is_bool(value)) {
+    if (!yyjson_is_bool(value))
         return fail(place, parameter->name, "must be true or false");
-    }
     *(bool *)out = yyjson_get_bool(value);
     return ERR_OK;
 }
@@ -87,40 +85,33 @@ static bool is_scalar(yyjson_val *value) {
 /* Reads every member that `table` names into outs[i]; the row named NULL ends the table. */
 static enum err read_parameters(const struct place *place, yyjson_val *parameters,
                                 const struct parameter *table, void *const *outs) {
-    if (!parameters) {
+    if (!parameters)
         return ERR_OK;
-    }
-    if (!yyjson_is_obj(parameters)) {
+    if (!yyjson_is_obj(parameters))
         return fail(place, "parameters", "must be an object");
-    }
-    if (yyjson_obj_size(parameters) > V2_PARAMETERS_MAX) {
+    if (yyjson_obj_size(parameters) > V2_PARAMETERS_MAX)
         return fail(place, "parameters", "has too many members (at most 256)");
-    }
     _Static_assert(V2_PARAMETERS_MAX == 256, "the text above");
     uint64_t seen = 0;
     yyjson_obj_iter iter = yyjson_obj_iter_with(parameters);
     for (yyjson_val *key; (key = yyjson_obj_iter_next(&iter));) {
         yyjson_val *value = yyjson_obj_iter_get_val(key);
         struct str name = v2_json_str(key);
-        if (!is_scalar(value)) {
+        if (!is_scalar(value))
             return fail(place, name.p, "must be a string, a number or a boolean");
-        }
         if (!place->name.p && str_starts(name, STR("triton_"))) {
             return fail(place, name.p,
                         "is reserved: parameter keys starting with 'triton_' are not accepted");
         }
         for (size_t i = 0; table[i].name; i++) {
-            if (!str_eq_c(name, table[i].name)) {
+            if (!str_eq_c(name, table[i].name))
                 continue;
-            }
-            if (seen & (uint64_t)1 << i) {
+            if (seen & (uint64_t)1 << i)
                 return fail(place, table[i].name, "is given twice");
-            }
             seen |= (uint64_t)1 << i;
             enum err e = table[i].read(place, &table[i], value, outs[i]);
-            if (e) {
+            if (e)
                 return e;
-            }
         }
     }
     return ERR_OK;

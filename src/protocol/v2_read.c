@@ -33,9 +33,8 @@ static enum err fail_member(const struct v2_reader *reader, const char *member,
 
 static enum err read_shape(const struct v2_reader *reader, yyjson_val *array, struct str input,
                            int64_t shape[TENSOR_RANK_MAX], size_t *ret_rank) {
-    if (!yyjson_is_arr(array)) {
+    if (!yyjson_is_arr(array))
         return fail_member(reader, "shape", "an array of integers", array, input);
-    }
     size_t rank = yyjson_arr_size(array);
     if (rank > TENSOR_RANK_MAX) {
         return err_set(reader->text, ERR_INVALID,
@@ -48,9 +47,8 @@ static enum err read_shape(const struct v2_reader *reader, yyjson_val *array, st
     for (yyjson_val *value; (value = yyjson_arr_iter_next(&iter)); i++) {
         bool fits =
             yyjson_is_uint(value) ? yyjson_get_uint(value) <= INT64_MAX : yyjson_is_sint(value);
-        if (!fits) {
+        if (!fits)
             return fail_member(reader, "shape", "an array of 64-bit integers", value, input);
-        }
         shape[i] = yyjson_get_sint(value);
     }
     *ret_rank = rank;
@@ -61,9 +59,8 @@ static enum err read_shape(const struct v2_reader *reader, yyjson_val *array, st
 static enum err read_type(const struct v2_reader *reader, const struct tensor_spec *spec,
                           yyjson_val *datatype_value, yyjson_val *shape_value, struct tensor *ret) {
     struct str input = str_of(spec->name);
-    if (!yyjson_is_str(datatype_value)) {
+    if (!yyjson_is_str(datatype_value))
         return fail_member(reader, "datatype", "a string", datatype_value, input);
-    }
     struct str name = v2_json_str(datatype_value);
     enum datatype datatype;
     if (!datatype_from_name(name, &datatype)) {
@@ -76,9 +73,8 @@ static enum err read_type(const struct v2_reader *reader, const struct tensor_sp
     int64_t shape[TENSOR_RANK_MAX];
     size_t rank = 0;
     enum err e = read_shape(reader, shape_value, input, shape, &rank);
-    if (e) {
+    if (e)
         return e;
-    }
     struct err_text why;
     e = tensor_set(ret, datatype, shape, rank, &why);
     if (e) {
@@ -125,9 +121,8 @@ static enum err read_input(struct request *request, yyjson_val *object) {
     enum { NAME, SHAPE, DATATYPE, DATA, PARAMETERS };
     enum err e =
         v2_json_members(reader, object, "an entry of 'inputs'", members, ARRAY_LEN(members));
-    if (e) {
+    if (e)
         return e;
-    }
     if (!yyjson_is_str(members[NAME].value)) {
         return fail_member(reader, "name", "the input's name", members[NAME].value,
                            (struct str){NULL, 0});
@@ -149,17 +144,14 @@ static enum err read_input(struct request *request, yyjson_val *object) {
 
     struct v2_input_parameters parameters;
     e = v2_parameters_read_input(reader, members[PARAMETERS].value, name, &parameters);
-    if (e) {
+    if (e)
         return e;
-    }
     struct tensor *tensor = &request->ret->inputs[index];
     e = read_type(reader, spec, members[DATATYPE].value, members[SHAPE].value, tensor);
-    if (e) {
+    if (e)
         return e;
-    }
-    if (!members[DATA].value) {
+    if (!members[DATA].value)
         return read_binary_input(reader, spec, &parameters, tensor);
-    }
     if (parameters.has_size) {
         return err_set(reader->text, ERR_INVALID,
                        "Unable to parse 'data': input '%s' for model '%s' has both 'data' and "
@@ -182,9 +174,8 @@ static void list_inputs(const struct signature *signature, uint64_t mask, bool s
             before = ",";
         }
     }
-    if (used < size) {
+    if (used < size)
         snprintf(out + used, size - used, "%s]", used == 0 ? "[" : "");
-    }
 }
 
 static enum err check_inputs(const struct request *request) {
@@ -224,15 +215,13 @@ static enum err check_inputs(const struct request *request) {
 
 static enum err read_inputs(struct request *request, yyjson_val *array) {
     struct v2_reader *reader = request->reader;
-    if (!yyjson_is_arr(array)) {
+    if (!yyjson_is_arr(array))
         return fail_member(reader, "inputs", "an array", array, (struct str){NULL, 0});
-    }
     yyjson_arr_iter iter = yyjson_arr_iter_with(array);
     for (yyjson_val *object; (object = yyjson_arr_iter_next(&iter));) {
         enum err e = read_input(request, object);
-        if (e) {
+        if (e)
             return e;
-        }
     }
     return check_inputs(request);
 }
@@ -244,9 +233,8 @@ static enum err read_output(struct request *request, yyjson_val *object) {
     enum { NAME, PARAMETERS };
     enum err e =
         v2_json_members(reader, object, "an entry of 'outputs'", members, ARRAY_LEN(members));
-    if (e) {
+    if (e)
         return e;
-    }
     if (!yyjson_is_str(members[NAME].value)) {
         return fail_member(reader, "name", "the output's name", members[NAME].value,
                            (struct str){NULL, 0});
@@ -274,16 +262,14 @@ static enum err read_output(struct request *request, yyjson_val *object) {
 
 static void ask_for_all(struct v2_infer_request *ret, const struct v2_reader *reader) {
     ret->output_count = reader->signature->output_count;
-    for (size_t i = 0; i < ret->output_count; i++) {
+    for (size_t i = 0; i < ret->output_count; i++)
         ret->outputs[i] = (struct v2_output_request){i, reader->binary_default};
-    }
 }
 
 static enum err read_outputs(struct request *request, yyjson_val *array) {
     struct v2_reader *reader = request->reader;
-    if (array && !yyjson_is_arr(array)) {
+    if (array && !yyjson_is_arr(array))
         return fail_member(reader, "outputs", "an array", array, (struct str){NULL, 0});
-    }
     if (yyjson_arr_size(array) == 0) {
         ask_for_all(request->ret, reader);
         return ERR_OK;
@@ -292,20 +278,17 @@ static enum err read_outputs(struct request *request, yyjson_val *array) {
     yyjson_arr_iter iter = yyjson_arr_iter_with(array);
     for (yyjson_val *object; (object = yyjson_arr_iter_next(&iter));) {
         enum err e = read_output(request, object);
-        if (e) {
+        if (e)
             return e;
-        }
     }
     return ERR_OK;
 }
 
 static enum err read_id(const struct v2_reader *reader, yyjson_val *value, struct str *ret) {
-    if (!value) {
+    if (!value)
         return ERR_OK;
-    }
-    if (!yyjson_is_str(value)) {
+    if (!yyjson_is_str(value))
         return fail_member(reader, "id", "a string", value, (struct str){NULL, 0});
-    }
     struct str id = v2_json_str(value);
     if (id.n > V2_ID_MAX) {
         return err_set(reader->text, ERR_INVALID,
@@ -323,18 +306,14 @@ static enum err read_json(struct request *request, char *json, size_t length) {
     enum { ID, PARAMETERS, INPUTS, OUTPUTS };
     yyjson_val *root;
     enum err e = v2_json_parse(reader, json, length, &root);
-    if (!e) {
+    if (!e)
         e = v2_json_members(reader, root, "the request", members, ARRAY_LEN(members));
-    }
-    if (!e) {
+    if (!e)
         e = read_id(reader, members[ID].value, &request->ret->id);
-    }
-    if (!e) {
+    if (!e)
         e = v2_parameters_read_request(reader, members[PARAMETERS].value, request->ret);
-    }
-    if (!e) {
+    if (!e)
         e = read_outputs(request, members[OUTPUTS].value);
-    }
     return e ? e : read_inputs(request, members[INPUTS].value);
 }
 
@@ -372,9 +351,8 @@ enum err v2_infer_read(struct arena *arena, char *body, size_t body_length, int6
         }
         e = read_json(&request, json, length);
     }
-    if (!e) {
+    if (!e)
         *ret = read;
-    }
     return e;
 }
 

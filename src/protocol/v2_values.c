@@ -30,12 +30,10 @@ static const struct {
 #define EXACT_MAX 0x1p53
 
 static enum fault real_as_integer(double real, int64_t *ret) {
-    if (real != trunc(real)) {
+    if (real != trunc(real))
         return FAULT_FRACTION;
-    }
-    if (real > EXACT_MAX || real < -EXACT_MAX) {
+    if (real > EXACT_MAX || real < -EXACT_MAX)
         return FAULT_INEXACT;
-    }
     *ret = (int64_t)real;
     return FAULT_NONE;
 }
@@ -47,16 +45,14 @@ static enum fault read_unsigned(yyjson_val *value, uint64_t max, uint64_t *ret) 
         *ret = unsafe_yyjson_get_uint(value);
         return *ret <= max ? FAULT_NONE : FAULT_RANGE;
     }
-    if (yyjson_is_sint(value)) {
+    if (yyjson_is_sint(value))
         integer = unsafe_yyjson_get_sint(value);
-    } else if (yyjson_is_real(value)) {
+    else if (yyjson_is_real(value))
         fault = real_as_integer(unsafe_yyjson_get_real(value), &integer);
-    } else {
+    else
         return v2_json_is_big_number(value) ? FAULT_RANGE : FAULT_KIND;
-    }
-    if (fault) {
+    if (fault)
         return fault;
-    }
     *ret = (uint64_t)integer;
     return integer >= 0 && *ret <= max ? FAULT_NONE : FAULT_RANGE;
 }
@@ -68,16 +64,14 @@ static enum fault read_signed(yyjson_val *value, int64_t min, int64_t max, int64
         *ret = (int64_t)integer;
         return integer <= (uint64_t)max ? FAULT_NONE : FAULT_RANGE;
     }
-    if (yyjson_is_sint(value)) {
+    if (yyjson_is_sint(value))
         *ret = unsafe_yyjson_get_sint(value);
-    } else if (yyjson_is_real(value)) {
+    else if (yyjson_is_real(value))
         fault = real_as_integer(unsafe_yyjson_get_real(value), ret);
-    } else {
+    else
         return v2_json_is_big_number(value) ? FAULT_RANGE : FAULT_KIND;
-    }
-    if (fault) {
+    if (fault)
         return fault;
-    }
     return *ret >= min && *ret <= max ? FAULT_NONE : FAULT_RANGE;
 }
 
@@ -91,9 +85,8 @@ static enum fault read_real(yyjson_val *value, double *ret) {
         *ret = integer ? (double)integer : -0.0; /* only "-0" is a signed zero */
     } else if (v2_json_is_big_number(value)) {
         yyjson_val number;
-        if (!yyjson_read_number(yyjson_get_raw(value), &number, 0, NULL, NULL)) {
+        if (!yyjson_read_number(yyjson_get_raw(value), &number, 0, NULL, NULL))
             return FAULT_RANGE;
-        }
         *ret = yyjson_get_num(&number);
     } else {
         return FAULT_KIND;
@@ -105,14 +98,12 @@ static enum fault read_real(yyjson_val *value, double *ret) {
  * two bits less or fewer gives what rounding the double at once would have given. */
 static float float_round_odd(double value) {
     float rounded = (float)value;
-    if ((double)rounded == value || isinf(rounded)) {
+    if ((double)rounded == value || isinf(rounded))
         return rounded;
-    }
     uint32_t bits;
     memcpy(&bits, &rounded, sizeof bits);
-    if (fabs((double)rounded) > fabs(value)) {
+    if (fabs((double)rounded) > fabs(value))
         bits--;
-    }
     bits |= 1;
     memcpy(&rounded, &bits, sizeof bits);
     return rounded;
@@ -164,9 +155,8 @@ static enum fault read_value(yyjson_val *value, enum datatype datatype, size_t s
     case DATATYPE_JSON_TEXT:
         break;
     }
-    if (!yyjson_is_str(value)) {
+    if (!yyjson_is_str(value))
         return FAULT_KIND;
-    }
     struct str text = v2_json_str(value);
     memcpy(out, &text, sizeof text);
     return FAULT_NONE;
@@ -184,9 +174,8 @@ static size_t read_floats(const yyjson_val *values, size_t count, float *out) {
     size_t i = 0;
     for (; i < count && values[i].tag == (YYJSON_TYPE_NUM | YYJSON_SUBTYPE_REAL); i++) {
         float single = (float)values[i].uni.f64;
-        if (!isfinite(single)) {
+        if (!isfinite(single))
             break;
-        }
         out[i] = single;
     }
     return i;
@@ -202,9 +191,8 @@ static enum fault read_run(struct run run, const struct tensor *tensor, size_t *
     for (size_t i = 0; i < count; i++) {
         if (tensor->datatype == DATATYPE_FP32) {
             i += read_floats(values + i, count - i, (float *)tensor->data + run.first + i);
-            if (i == count) {
+            if (i == count)
                 break;
-            }
         }
         enum fault fault = read_value(values + i, tensor->datatype, size, out + i * size);
         if (fault) {
@@ -291,9 +279,8 @@ static enum err fail_nesting(const struct v2_reader *reader, const struct tensor
 /* Without memory for the elements, only the structure is checked. */
 static enum err read_array(const struct v2_reader *reader, const struct tensor_spec *spec,
                            const struct tensor *tensor, struct run run) {
-    if (!tensor->data) {
+    if (!tensor->data)
         return ERR_OK;
-    }
     size_t at = 0;
     yyjson_val *value = NULL;
     enum fault fault = read_run(run, tensor, &at, &value);
@@ -310,17 +297,14 @@ static enum err read_nested(const struct v2_reader *reader, yyjson_val *data,
     for (;;) {
         if (array) { /* one more level opens */
             size_t size = yyjson_arr_size(array);
-            if (!yyjson_is_arr(array)) {
+            if (!yyjson_is_arr(array))
                 return fail_nesting(reader, spec, tensor, level + 1, array);
-            }
-            if ((int64_t)size != tensor->shape[level]) {
+            if ((int64_t)size != tensor->shape[level])
                 return fail_count(reader, spec, tensor, level + 1, size);
-            }
             if (level + 1 == tensor->rank) {
                 enum err e = read_array(reader, spec, tensor, (struct run){array, at});
-                if (e) {
+                if (e)
                     return e;
-                }
                 at += size;
             } else {
                 iters[level++] = yyjson_arr_iter_with(array);
@@ -342,12 +326,10 @@ enum err v2_values_read(struct v2_reader *reader, yyjson_val *data, const struct
     }
     size_t size = yyjson_arr_size(data);
     bool nested = yyjson_is_arr(yyjson_arr_get_first(data));
-    if (nested && tensor->rank < 2) {
+    if (nested && tensor->rank < 2)
         return fail_nesting(reader, spec, tensor, 2, yyjson_arr_get_first(data));
-    }
-    if (!nested && (int64_t)size != tensor->count) {
+    if (!nested && (int64_t)size != tensor->count)
         return fail_count(reader, spec, tensor, 0, size);
-    }
     size_t count = (size_t)tensor->count;
     if (count >
         reader->value_count) { /* a short text that asks for much memory: say what is missing */
@@ -357,9 +339,8 @@ enum err v2_values_read(struct v2_reader *reader, yyjson_val *data, const struct
     }
     enum err e =
         v2_reader_take(reader, spec, count, datatype_size(tensor->datatype), &tensor->data);
-    if (e) {
+    if (e)
         return e;
-    }
     return nested ? read_nested(reader, data, spec, tensor)
                   : read_array(reader, spec, tensor, (struct run){data, 0});
 }

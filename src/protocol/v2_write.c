@@ -30,9 +30,8 @@ static void block_flush(struct block *block) {
 }
 
 static char *block_room(struct block *block) {
-    if (BLOCK_SIZE - block->used < BLOCK_VALUE_MAX) {
+    if (BLOCK_SIZE - block->used < BLOCK_VALUE_MAX)
         block_flush(block);
-    }
     return block->data + block->used;
 }
 
@@ -42,12 +41,10 @@ static size_t put(char *out, struct str s) {
 }
 
 static size_t write_nonfinite(double value, enum v2_nonfinite nonfinite, char *out) {
-    if (nonfinite == V2_NONFINITE_NULL) {
+    if (nonfinite == V2_NONFINITE_NULL)
         return put(out, STR("null"));
-    }
-    if (isnan(value)) {
+    if (isnan(value))
         return put(out, STR("NaN"));
-    }
     return put(out, value < 0 ? STR("-Infinity") : STR("Infinity"));
 }
 
@@ -114,9 +111,8 @@ static void add_values(struct buffer *json, const struct tensor *tensor,
     for (size_t i = 0; i < count; i++) {
         char *out = block_room(&block);
         size_t n = 0;
-        if (i > 0) {
+        if (i > 0)
             out[n++] = ',';
-        }
         block.used += n + write_value(tensor, i, nonfinite, out + n);
     }
     block_flush(&block);
@@ -156,9 +152,8 @@ static enum err add_strings(struct buffer *json, const struct tensor *tensor,
                 "'binary_data': true",
                 spec->name, signature->model, i);
         }
-        if (i > 0) {
+        if (i > 0)
             buffer_add_char(json, ',');
-        }
         buffer_add_json_string(json, elements[i]);
     }
     return ERR_OK;
@@ -216,9 +211,8 @@ enum err v2_infer_write(struct arena *arena, const struct v2_infer_response *res
     add_head(json, response);
     for (size_t i = 0; i < request->output_count; i++) {
         const struct tensor *tensor = &response->outputs[i];
-        if (i > 0) {
+        if (i > 0)
             buffer_add_char(json, ',');
-        }
         add_output_head(json, response->signature->outputs[request->outputs[i].index].name, tensor);
         enum err e;
         if (request->outputs[i].binary) {
@@ -230,9 +224,8 @@ enum err v2_infer_write(struct arena *arena, const struct v2_infer_response *res
         } else {
             e = add_data(arena, json, response, i, text);
         }
-        if (e) {
+        if (e)
             return e;
-        }
     }
     buffer_add_str(json, STR("]}"));
     if (json->full) {

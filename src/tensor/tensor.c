@@ -64,9 +64,8 @@ static bool shape_count(const int64_t *shape, size_t rank, int64_t *ret) {
     int64_t product = 1;
     bool empty = false;
     for (size_t i = 0; i < rank; i++) {
-        if (shape[i] < 0) {
+        if (shape[i] < 0)
             return false;
-        }
         empty |= shape[i] == 0;
         if (shape[i] > 0 &&
             (!num_mul_i64(product, shape[i], &product) || product > TENSOR_COUNT_MAX)) {
@@ -87,18 +86,15 @@ enum err tensor_set(struct tensor *ret, enum datatype datatype, const int64_t *s
     if (!shape_count(shape, rank, &count)) {
         char found[SHAPE_TEXT_SIZE];
         shape_format(shape, rank, found, sizeof found);
-        for (size_t i = 0; i < rank; i++) {
-            if (shape[i] < 0) {
+        for (size_t i = 0; i < rank; i++)
+            if (shape[i] < 0)
                 return err_set(text, ERR_INVALID, "a dimension is at least 0, got shape %s", found);
-            }
-        }
         return err_set(text, ERR_INVALID, "a tensor has at most %lld elements, got shape %s",
                        (long long)TENSOR_COUNT_MAX, found);
     }
     *ret = (struct tensor){.datatype = datatype, .rank = (uint32_t)rank, .count = count};
-    if (rank > 0) {
+    if (rank > 0)
         memcpy(ret->shape, shape, rank * sizeof *shape);
-    }
     return ERR_OK;
 }
 
@@ -114,18 +110,16 @@ const char *shape_format(const int64_t *shape, size_t rank, char *out, size_t si
             text[--at] = (char)('0' + rest % 10);
             rest /= 10;
         } while (rest > 0);
-        if (shape[i] < 0) {
+        if (shape[i] < 0)
             text[--at] = '-';
-        }
         text[--at] = i == 0 ? '[' : ',';
         size_t n = MIN(sizeof text - at, size - 1 - used);
         memcpy(out + used, text + at, n);
         used += n;
     }
     const char *end = rank == 0 ? "[]" : "]";
-    while (*end && used < size - 1) {
+    while (*end && used < size - 1)
         out[used++] = *end++;
-    }
     out[used] = '\0';
     return out;
 }
@@ -158,9 +152,8 @@ enum err tensor_check_spec(const struct tensor *tensor, const struct tensor_spec
                        datatype_name(spec->datatype));
     }
     bool fits = tensor->rank == spec->rank;
-    for (uint32_t i = 0; fits && i < spec->rank; i++) {
+    for (uint32_t i = 0; fits && i < spec->rank; i++)
         fits = spec->shape[i] < 0 || spec->shape[i] == tensor->shape[i];
-    }
     if (!fits) {
         char expected[SHAPE_TEXT_SIZE];
         char found[SHAPE_TEXT_SIZE];
@@ -199,19 +192,15 @@ uint16_t fp16_from_float(float value) {
     uint32_t bits = float_bits(value);
     uint32_t sign = bits >> 16 & 0x8000;
     bits &= 0x7FFFFFFF;
-    if (bits > 0x7F800000) {
+    if (bits > 0x7F800000)
         return (uint16_t)(sign | 0x7E00 | (bits >> 13 & 0x1FF));
-    }
-    if (bits >= 0x47800000) { /* 2^16 and more: beyond the range however it rounds */
+    if (bits >= 0x47800000) /* 2^16 and more: beyond the range however it rounds */
         return (uint16_t)(sign | 0x7C00);
-    }
-    if (bits >= 0x38800000) { /* 2^-14: the smallest normal number */
+    if (bits >= 0x38800000) /* 2^-14: the smallest normal number */
         return (uint16_t)(sign | round_even(bits - (112u << 23), 13));
-    }
     uint32_t exponent = bits >> 23;
-    if (exponent < 102) { /* below 2^-25, half of the smallest: zero */
+    if (exponent < 102) /* below 2^-25, half of the smallest: zero */
         return (uint16_t)sign;
-    }
     return (uint16_t)(sign | round_even((bits & 0x7FFFFF) | 0x800000, 126 - exponent));
 }
 
@@ -219,9 +208,8 @@ float fp16_to_float(uint16_t bits) {
     uint32_t sign = (uint32_t)(bits & 0x8000) << 16;
     uint32_t exponent = bits >> 10 & 31;
     uint32_t fraction = bits & 0x3FF;
-    if (exponent == 31) {
+    if (exponent == 31)
         return float_of_bits(sign | 0x7F800000 | fraction << 13);
-    }
     if (exponent == 0) {
         float magnitude = (float)fraction * 0x1p-24F;
         return sign ? -magnitude : magnitude;
@@ -231,9 +219,8 @@ float fp16_to_float(uint16_t bits) {
 
 uint16_t bf16_from_float(float value) {
     uint32_t bits = float_bits(value);
-    if ((bits & 0x7FFFFFFF) > 0x7F800000) {
+    if ((bits & 0x7FFFFFFF) > 0x7F800000)
         return (uint16_t)(bits >> 16 | 0x40); /* quiet, so that it stays NaN without the low bits */
-    }
     return (uint16_t)round_even(bits, 16);
 }
 

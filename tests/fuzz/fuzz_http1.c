@@ -95,9 +95,8 @@ static void run(struct side *side, const uint8_t *wire, size_t n, const uint8_t 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    if (size < SIZES) {
+    if (size < SIZES)
         return 0;
-    }
     struct side whole = {.used = 0};
     struct side pieces = {.used = 0};
     run(&whole, data + SIZES, size - SIZES, NULL);

@@ -7,9 +7,8 @@
 static void check_parts(const struct signature *signature, const struct v2_infer_request *request,
                         struct arena *arena) {
     struct v2_output_request outputs[3];
-    for (size_t i = 0; i < signature->input_count; i++) {
+    for (size_t i = 0; i < signature->input_count; i++)
         outputs[i] = (struct v2_output_request){i, true};
-    }
     struct v2_infer_request all = *request;
     all.outputs = outputs;
     all.output_count = signature->input_count;
@@ -53,9 +52,8 @@ static void read_body(const struct signature *signature, struct str in, int64_t 
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const uint8_t *newline = size > 0 ? memchr(data, '\n', size) : NULL;
-    if (!newline || newline == data) {
+    if (!newline || newline == data)
         return 0;
-    }
     struct signature signature = fuzz_signature(data[0]);
     struct str header = {(const char *)data + 1, (size_t)(newline - data) - 1};
     struct str body = {(const char *)newline + 1, size - (size_t)(newline - data) - 1};

@@ -7,9 +7,8 @@
 static void write_echo(const struct signature *signature, const struct v2_infer_request *request,
                        struct arena *arena, struct buffer *json) {
     struct v2_output_request outputs[3];
-    for (size_t i = 0; i < signature->input_count; i++) {
+    for (size_t i = 0; i < signature->input_count; i++)
         outputs[i] = (struct v2_output_request){i, false};
-    }
     struct v2_infer_request all = *request;
     all.outputs = outputs;
     all.output_count = signature->input_count;
@@ -26,13 +25,11 @@ static bool same_tensor(const struct tensor *a, const struct tensor *b) {
         memcmp(a->shape, b->shape, a->rank * sizeof *a->shape) != 0) {
         return false;
     }
-    if (a->datatype != DATATYPE_BYTES) {
+    if (a->datatype != DATATYPE_BYTES)
         return a->count == 0 || memcmp(a->data, b->data, tensor_bytes(a)) == 0;
-    }
     bool same = true;
-    for (int64_t i = 0; i < a->count; i++) {
+    for (int64_t i = 0; i < a->count; i++)
         same = same && str_eq(((const struct str *)a->data)[i], ((const struct str *)b->data)[i]);
-    }
     return same;
 }
 
@@ -52,18 +49,16 @@ static void check_echo(const struct signature *signature, const struct v2_limits
     struct v2_infer_request again;
     CHECK(v2_infer_read(&arena, json.data, json.used, V2_NO_HEADER_LENGTH, signature, limits,
                         &again, &text) == ERR_OK);
-    for (size_t i = 0; i < signature->input_count; i++) {
+    for (size_t i = 0; i < signature->input_count; i++)
         CHECK(same_tensor(&request->inputs[i], &again.inputs[i]));
-    }
     CHECK(str_eq(request->id, again.id));
     buffer_done(&json);
     arena_done(&arena);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    if (size == 0) {
+    if (size == 0)
         return 0;
-    }
     struct signature signature = fuzz_signature(data[0]);
     size_t length = size - 1;
     char *body = malloc(length + V2_BODY_SPARE);

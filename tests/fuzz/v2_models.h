@@ -47,9 +47,8 @@ static struct signature fuzz_signature(uint8_t choice) {
 
 static void fuzz_touch(const void *data, size_t n) {
     const volatile unsigned char *p = data;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++)
         (void)p[i];
-    }
 }
 
 // Shapes fit the model and every byte of the data can be read.
@@ -61,9 +60,8 @@ static void fuzz_check_request(const struct signature *signature,
         struct tensor again;
         CHECK(tensor_set(&again, tensor->datatype, tensor->shape, tensor->rank, NULL) == ERR_OK);
         CHECK(again.count == tensor->count);
-        if (tensor->count == 0) {
+        if (tensor->count == 0)
             continue;
-        }
         size_t size = datatype_size(tensor->datatype);
         CHECK((uintptr_t)tensor->data % (tensor->datatype == DATATYPE_BYTES ? 8 : size) == 0);
         fuzz_touch(tensor->data, tensor_bytes(tensor));
@@ -73,8 +71,7 @@ static void fuzz_check_request(const struct signature *signature,
         }
     }
     CHECK(request->output_count <= signature->output_count);
-    for (size_t i = 0; i < request->output_count; i++) {
+    for (size_t i = 0; i < request->output_count; i++)
         CHECK(request->outputs[i].index < signature->output_count);
-    }
     fuzz_touch(request->id.p, request->id.n);
 }

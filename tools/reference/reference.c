@@ -78,9 +78,10 @@ static void print_routes(void) {
         const char *door = r->doors == (DOOR_DATA | DOOR_MANAGEMENT) ? "both"
                            : r->doors == DOOR_DATA                   ? "data"
                                                                      : "management";
-        const char *token = strcmp(r->needs, "ADMIN_TOKEN") == 0  ? "the admin token"
-                            : strcmp(r->needs, "DATA_TOKEN") == 0 ? "on the data listener the data token, if configured"
-                                                                  : "none";
+        const char *token = strcmp(r->needs, "ADMIN_TOKEN") == 0 ? "the admin token"
+                            : strcmp(r->needs, "DATA_TOKEN") == 0
+                                ? "on the data listener the data token, if configured"
+                                : "none";
         printf("| %s | `%s` | %s | %s |\n", r->method, r->pattern, door, token);
     }
 }

@@ -12,9 +12,8 @@ static void add_message(struct buffer *out, const struct http1 *codec, const cha
     buffer_add_char(out, ' ');
     add_span(out, data, codec->target);
     buffer_add_format(out, " v=1.%u keep=%d ", (unsigned)codec->minor_version, codec->keep_alive);
-    if (codec->expect_continue) {
+    if (codec->expect_continue)
         buffer_add_c(out, "expect ");
-    }
     for (uint32_t i = 0; i < codec->field_count; i++) {
         add_span(out, data, codec->fields[i].name);
         buffer_add_char(out, ':');
@@ -45,9 +44,8 @@ static bool drain(struct driver *driver) {
             buffer_add_c(driver->out, driver->codec.framing_lost ? " lost" : " kept");
             return false;
         }
-        if (status != HTTP1_REQUEST) {
+        if (status != HTTP1_REQUEST)
             return true;
-        }
         add_message(driver->out, &driver->codec, driver->data);
         driver->used -= driver->codec.end;
         memmove(driver->data, driver->data + driver->codec.end, driver->used);
@@ -74,9 +72,8 @@ void codec_run(const struct http1_limits *limits, struct str input, piece_size *
         fed += n;
         ok = drain(&driver);
     }
-    if (ok && driver.used > 0) {
+    if (ok && driver.used > 0)
         buffer_add_c(out, "...");
-    }
     mem_free(&driver.data);
     http1_done(&driver.codec);
 }

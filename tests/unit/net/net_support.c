@@ -49,9 +49,8 @@ static struct str after_space(struct http_exchange *exchange, struct str s) {
 static void answer(struct note *note) {
     struct http_exchange *exchange = note->exchange;
     const struct http_request *request = &exchange->request;
-    if (request->body) { /* the spare bytes are ours */
+    if (request->body) /* the spare bytes are ours */
         memset(request->body + request->body_length, '#', 16);
-    }
     struct str parts[4] = {after_space(exchange, request->method_text),
                            after_space(exchange, request->path),
                            after_space(exchange, request->query),
@@ -168,9 +167,8 @@ static bool on_turn_end(void *context) {
     struct server *server = context;
     CHECK(!server->in_callback);
     server->in_callback = true;
-    for (struct list_node *node; (node = list_take_first(&server->at_turn_end));) {
+    for (struct list_node *node; (node = list_take_first(&server->at_turn_end));)
         answer(CONTAINER_OF(node, struct note, node));
-    }
     server->in_callback = false;
     return false;
 }
@@ -208,9 +206,8 @@ struct server *server_new(const struct http_limits *limits, struct tls *tls) {
         .handler_context = server,
     };
     struct err_text text;
-    if (listener_open(server->loop, &options, true, &server->listener, &text) != ERR_OK) {
+    if (listener_open(server->loop, &options, true, &server->listener, &text) != ERR_OK)
         fail_msg("%s", text.s);
-    }
     loop_start(server->loop);
     return server;
 }
@@ -263,9 +260,8 @@ static void on_call(struct message *message) {
 
 static void post(struct call *call) {
     mailbox_send(loop_mailbox(call->server->loop), &call->message);
-    while (!atomic_load_explicit(&call->done, memory_order_acquire)) {
+    while (!atomic_load_explicit(&call->done, memory_order_acquire))
         test_sleep_ms(1);
-    }
 }
 
 void server_call(struct server *server, void (*call)(struct listener *listener)) {
@@ -275,9 +271,8 @@ void server_call(struct server *server, void (*call)(struct listener *listener))
 static void on_release(struct message *message) {
     struct call *call = CONTAINER_OF(message, struct call, message);
     struct server *server = call->server;
-    for (struct list_node *node; (node = list_take_first(&server->held));) {
+    for (struct list_node *node; (node = list_take_first(&server->held));)
         answer(CONTAINER_OF(node, struct note, node));
-    }
     atomic_store_explicit(&call->done, true, memory_order_release);
 }
 
@@ -301,9 +296,8 @@ struct client client_new(uint16_t port) {
 }
 
 void client_done(struct client *client) {
-    if (client->fd >= 0) {
+    if (client->fd >= 0)
         close(client->fd);
-    }
     client->fd = -1;
     buffer_done(&client->in);
     buffer_done(&client->response);
@@ -313,9 +307,8 @@ bool client_try_send_n(struct client *client, const void *p, size_t n) {
     const char *at = p;
     while (n > 0) {
         ssize_t sent = send(client->fd, at, n, MSG_NOSIGNAL);
-        if (sent <= 0) {
+        if (sent <= 0)
             return false;
-        }
         at += sent;
         n -= (size_t)sent;
     }
@@ -347,17 +340,14 @@ static ssize_t client_read(struct client *client, int ms) {
 static const char *take_response(struct client *client, bool head_only) {
     struct buffer *in = &client->in;
     const char *end = in->used ? memmem(in->data, in->used, "\r\n\r\n", 4) : NULL;
-    if (!end) {
+    if (!end)
         return NULL;
-    }
     size_t n = (size_t)(end - in->data) + 4;
     const char *length = memmem(in->data, n, "Content-Length: ", 16);
-    if (length && !head_only) {
+    if (length && !head_only)
         n += strtoul(length + 16, NULL, 10);
-    }
-    if (in->used < n) {
+    if (in->used < n)
         return NULL;
-    }
     buffer_clear(&client->response);
     buffer_add(&client->response, in->data, n);
     buffer_add_char(&client->response, '\0');
@@ -369,17 +359,15 @@ static const char *take_response(struct client *client, bool head_only) {
 const char *client_try_response(struct client *client, bool head_only) {
     for (;;) {
         const char *response = take_response(client, head_only);
-        if (response || client_read(client, WAIT_MS) <= 0) {
+        if (response || client_read(client, WAIT_MS) <= 0)
             return response;
-        }
     }
 }
 
 const char *client_response(struct client *client, bool head_only) {
     const char *response = client_try_response(client, head_only);
-    if (!response) {
+    if (!response)
         fail_msg("no whole response: \"%.*s\"", STR_ARG(buffer_str(&client->in)));
-    }
     return response;
 }
 
@@ -401,13 +389,11 @@ uint64_t test_now_ms(void) {
 }
 
 void assert_starts(const char *text, const char *start) {
-    if (!str_starts(str_of(text), str_of(start))) {
+    if (!str_starts(str_of(text), str_of(start)))
         fail_msg("\"%.300s\" does not start with \"%s\"", text, start);
-    }
 }
 
 void assert_contains(const char *text, const char *part) {
-    if (!strstr(text, part)) {
+    if (!strstr(text, part))
         fail_msg("\"%.300s\" does not contain \"%s\"", text, part);
-    }
 }

@@ -17,9 +17,8 @@ static void test_grows_and_keeps_what_is_used(void **state) {
     for (unsigned step = 0; step < 26; step++, capacity *= 2) {
         assert_true(block_try_grow(&pool, &block, capacity));
         assert_true(block.capacity >= capacity);
-        for (size_t i = 0; i < block.used; i++) {
+        for (size_t i = 0; i < block.used; i++)
             assert_int_equal(block.data[i], (char)i);
-        }
         while (block.used < block.capacity && block.used < 70000) {
             block.data[block.used] = (char)block.used;
             block.used++;
@@ -52,9 +51,8 @@ static void test_keeps_a_bounded_number_of_spare_bytes(void **state) {
     struct block_pool pool;
     block_pool_init(&pool);
     struct block blocks[600] = {{0}};
-    for (int i = 0; i < 600; i++) {
+    for (int i = 0; i < 600; i++)
         assert_true(block_try_grow(&pool, &blocks[i], 1));
-    }
     for (int i = 0; i < 600; i++) {
         block_give(&pool, &blocks[i]);
         assert_true(pool.bytes <= BLOCK_POOL_BYTES_MAX);

@@ -74,22 +74,18 @@ static void check_large(struct server *server, bool chunked, size_t n) {
     struct buffer text;
     buffer_init(&text, 1 << 26);
     buffer_add_c(&text, "POST /now HTTP/1.1\r\nHost: h\r\n");
-    if (chunked) {
+    if (chunked)
         buffer_add_c(&text, "Transfer-Encoding: chunked\r\n\r\n");
-    } else {
+    else
         buffer_add_format(&text, "Content-Length: %zu\r\n\r\n", n);
-    }
     for (size_t at = 0; at < n;) {
         size_t piece = n - at < 9973 ? n - at : 9973;
-        if (chunked) {
+        if (chunked)
             buffer_add_format(&text, "%zx\r\n", piece);
-        }
-        for (size_t i = 0; i < piece; i++, at++) {
+        for (size_t i = 0; i < piece; i++, at++)
             buffer_add_char(&text, (char)('a' + at % 23));
-        }
-        if (chunked) {
+        if (chunked)
             buffer_add_c(&text, "\r\n");
-        }
     }
     buffer_add_c(&text, chunked ? "0\r\n\r\n" GET("/now") : GET("/now"));
     client_send_n(&client, text.data, text.used);
@@ -98,11 +94,9 @@ static void check_large(struct server *server, bool chunked, size_t n) {
     assert_starts(response, "HTTP/1.1 200 OK\r\n");
     const char *body = strstr(response, "POST /now  ") + 11;
     assert_int_equal(strlen(body), n);
-    for (size_t i = 0; i < n; i++) {
-        if (body[i] != (char)('a' + i % 23)) {
+    for (size_t i = 0; i < n; i++)
+        if (body[i] != (char)('a' + i % 23))
             fail_msg("byte %zu is wrong", i);
-        }
-    }
     assert_contains(client_response(&client, false), "GET /now");
     client_done(&client);
 }
@@ -222,9 +216,8 @@ static char *long_text(const char *before, size_t n, const char *after) {
     struct buffer text;
     buffer_init(&text, 1 << 26);
     buffer_add_c(&text, before);
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++)
         buffer_add_char(&text, 'a');
-    }
     buffer_add_c(&text, after);
     buffer_add_char(&text, '\0');
     return text.data;
@@ -466,9 +459,8 @@ static void test_a_client_far_ahead_has_to_wait(void **state) {
         ssize_t n = send(client.fd, text, MEGABYTE, MSG_DONTWAIT | MSG_NOSIGNAL);
         sent += n > 0 ? (size_t)n : 0;
         quiet = n > 0 ? 0 : quiet + 1;
-        if (n <= 0) {
+        if (n <= 0)
             test_sleep_ms(10);
-        }
     }
     mem_free(&text);
     assert_true(sent < (size_t)FAR * MEGABYTE); /* the kernel's buffers are full, not ours */

@@ -182,15 +182,13 @@ static char *request_of(size_t target, size_t headers, size_t value) {
     struct buffer text;
     buffer_init(&text, 1 << 20);
     buffer_add_c(&text, "GET /");
-    for (size_t i = 1; i < target; i++) {
+    for (size_t i = 1; i < target; i++)
         buffer_add_char(&text, 'a');
-    }
     buffer_add_c(&text, " HTTP/1.1\r\n" H);
     for (size_t i = 1; i < headers; i++) {
         buffer_add_c(&text, "X: ");
-        for (size_t j = 0; j < value; j++) {
+        for (size_t j = 0; j < value; j++)
             buffer_add_char(&text, 'v');
-        }
         buffer_add_c(&text, "\r\n");
     }
     buffer_add_c(&text, "\r\n");
@@ -234,9 +232,8 @@ static void test_refuses_a_large_body_before_it_comes(void **state) {
 
 static void add_flood(struct buffer *text, const char *piece_text, size_t bytes) {
     buffer_add_c(text, CHUNKED);
-    while (text->used < bytes) {
+    while (text->used < bytes)
         buffer_add_c(text, piece_text);
-    }
 }
 
 static void check_flood(const char *piece_text, size_t bytes, const char *expected) {
@@ -261,9 +258,8 @@ static void test_refuses_a_flood_of_framing(void **state) {
     mem_free(&seen);
     buffer_clear(&text);
     buffer_add_c(&text, CHUNKED "1;");
-    for (int i = 0; i < 70000; i++) {
+    for (int i = 0; i < 70000; i++)
         buffer_add_char(&text, 'a');
-    }
     seen = run(buffer_str(&text), (struct split){500, 500});
     assert_string_equal(seen, "!BODY_TOO_LARGE lost");
     mem_free(&seen);

@@ -18,9 +18,8 @@
 
 static void ignore_request(void *context, struct http_exchange *exchange) {
     (void)context;
-    if (exchange->request.method == HTTP_PUT) {
+    if (exchange->request.method == HTTP_PUT)
         return; /* never answered */
-    }
     http_respond(exchange, &(struct http_response){.status = 204});
 }
 static void ignore(void *context, struct http_exchange *exchange) {
@@ -137,9 +136,8 @@ static void test_refuses_connections_beyond_the_limit(void **state) {
     assert_true(server_counts(server).last_answered);
     client_done(&third);
     client_done(&first);
-    for (int i = 0; i < 100 && server_connections(server) > 1; i++) {
+    for (int i = 0; i < 100 && server_connections(server) > 1; i++)
         test_sleep_ms(10);
-    }
     struct client fourth = client_new(server_port(server));
     client_send(&fourth, GET("/now"));
     assert_starts(client_response(&fourth, false), "HTTP/1.1 200 OK\r\n");
@@ -196,9 +194,8 @@ static void test_a_drain_closes_idle_connections_and_serves_the_others(void **st
     client_send(&recent, GET("/now"));
     client_response(&recent, false);
     struct client fresh = client_new(server_port(server));
-    for (int i = 0; i < 100 && server_connections(server) < 4; i++) {
+    for (int i = 0; i < 100 && server_connections(server) < 4; i++)
         test_sleep_ms(5);
-    }
     server_call(server, listener_drain);
     assert_true(client_sees_end(&idle, 100));
     assert_true(client_sees_nothing(&recent, 20));
@@ -218,9 +215,8 @@ static void test_a_drain_closes_idle_connections_and_serves_the_others(void **st
     client_done(&recent);
     client_done(&fresh);
     client_done(&late);
-    for (int i = 0; i < 100 && server_connections(server) > 0; i++) {
+    for (int i = 0; i < 100 && server_connections(server) > 0; i++)
         test_sleep_ms(10);
-    }
     assert_int_equal(server_connections(server), 0);
     server_free(server);
 }
@@ -280,9 +276,8 @@ static void test_a_drain_ends_connections_that_stay_silent(void **state) {
     client_send(&used, GET("/now"));
     client_response(&used, false);
     struct client fresh = client_new(server_port(server));
-    for (int i = 0; i < 100 && server_connections(server) < 2; i++) {
+    for (int i = 0; i < 100 && server_connections(server) < 2; i++)
         test_sleep_ms(5);
-    }
     server_call(server, listener_drain);
     assert_true(client_sees_end(&used, 2000));
     assert_true(client_sees_end(&fresh, 2000));
@@ -336,14 +331,12 @@ static void test_ends_under_load_without_losing_a_request(void **state) {
     server_call(server, listener_drain);
     test_sleep_ms(50);
     server_call(server, listener_stop_accepting);
-    for (int i = 0; i < THREADS; i++) {
+    for (int i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
-    }
     assert_true(answered > 100);
     assert_int_equal(lost, 0);
-    for (int i = 0; i < 300 && server_connections(server) > 0; i++) {
+    for (int i = 0; i < 300 && server_connections(server) > 0; i++)
         test_sleep_ms(10);
-    }
     assert_int_equal(server_connections(server), 0);
     server_free(server);
 }
@@ -359,9 +352,8 @@ static void test_frees_what_is_still_open(void **state) {
     struct client half = client_new(listener_port(listener));
     struct client unanswered = client_new(listener_port(listener));
     client_send(&unanswered, "PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\na");
-    for (int i = 0; i < 100 && listener_active(listener) == 0; i++) {
+    for (int i = 0; i < 100 && listener_active(listener) == 0; i++)
         test_sleep_ms(5);
-    }
     client_send(&half, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nab");
     client_send(&idle, GET("/"));
     client_response(&idle, true);

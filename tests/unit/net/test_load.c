@@ -80,9 +80,8 @@ static void test_answers_every_request_of_a_crowd(void **state) {
         workers[i] = (struct worker){.port = server_port(server), .number = i};
         assert_int_equal(pthread_create(&threads[i], NULL, work, &workers[i]), 0);
     }
-    for (unsigned i = 0; i < CLIENTS; i++) {
+    for (unsigned i = 0; i < CLIENTS; i++)
         pthread_join(threads[i], NULL);
-    }
     for (unsigned i = 0; i < CLIENTS; i++) {
         assert_int_equal(workers[i].wrong, 0);
         assert_int_equal(workers[i].answered, REQUESTS_EACH);

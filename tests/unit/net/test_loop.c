@@ -27,9 +27,8 @@ struct note {
 static void on_note(struct message *message) {
     struct note *note = CONTAINER_OF(message, struct note, message);
     note->context->received++;
-    if (note->stop) {
+    if (note->stop)
         loop_stop(note->context->loop);
-    }
 }
 
 static bool on_turn_end(void *context_at) {
@@ -59,9 +58,8 @@ struct backlog {
 
 static bool work_off(void *context) {
     struct backlog *backlog = context;
-    if (backlog->turns_left == 0) {
+    if (backlog->turns_left == 0)
         return false; /* nothing was asked of it yet */
-    }
     if (--backlog->turns_left == 0) {
         loop_stop(backlog->loop);
         return false;
@@ -95,9 +93,8 @@ static void test_receives_messages_before_the_turn_ends(void **state) {
     struct context context = {0};
     struct loop *loop = context_loop(&context);
     struct note notes[3] = {{.stop = false}, {.stop = false}, {.stop = true}};
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 3; i++)
         send_note(&notes[i], &context);
-    }
     loop_run(loop); /* what was sent before the start is received too */
     assert_int_equal(context.received, 3);
     assert_int_equal(context.received_at_turn, 3);
@@ -130,9 +127,8 @@ static void test_receives_what_a_callback_of_the_turn_sends(void **state) {
 
 static void *send_many(void *context) {
     struct note *notes = context;
-    for (int i = 0; i < 1000; i++) {
+    for (int i = 0; i < 1000; i++)
         send_note(&notes[i], notes[i].context);
-    }
     return NULL;
 }
 
@@ -143,15 +139,12 @@ static void test_receives_messages_of_many_threads(void **state) {
     loop_start(loop);
     struct note *notes = calloc(4000, sizeof *notes);
     pthread_t threads[4];
-    for (int i = 0; i < 4000; i++) {
+    for (int i = 0; i < 4000; i++)
         notes[i].context = &context;
-    }
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 4; i++)
         pthread_create(&threads[i], NULL, send_many, notes + (ptrdiff_t)1000 * i);
-    }
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 4; i++)
         pthread_join(threads[i], NULL);
-    }
     loop_stop(loop);
     loop_join(loop);
     assert_int_equal(context.received, 4000);
@@ -178,9 +171,8 @@ static void on_fire(struct loop_timer *timer) {
     assert_true(now >= timer->at_ns);
     assert_true(timer->at_ns >= timers->last_ns);
     timers->last_ns = timer->at_ns;
-    if (++timers->fired == timers->expected) {
+    if (++timers->fired == timers->expected)
         loop_stop(timers->context.loop);
-    }
 }
 
 static void test_fires_timers_in_order_and_not_those_stopped(void **state) {
@@ -202,9 +194,8 @@ static void test_fires_timers_in_order_and_not_those_stopped(void **state) {
             loop_timer_start(loop, &timers.timers[i], start + 40 * TEST_MS, on_fire);
         }
     }
-    for (int i = 0; i < TIMERS; i++) {
+    for (int i = 0; i < TIMERS; i++)
         timers.expected += timers.timers[i].loop != NULL;
-    }
     loop_run(loop);
     assert_int_equal(timers.fired, timers.expected);
     assert_true(timers.context.turns > 0);

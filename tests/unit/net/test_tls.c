@@ -42,9 +42,8 @@ static int tear_down(void **state) {
     (void)state;
     static const char *const names[] = {"ca.pem",     "other.pem",  "other.key", "server.pem",
                                         "server.key", "broken.pem", "locked.key"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         unlink(file(names[i]));
-    }
     rmdir(folder);
     identity_done(&ca);
     identity_done(&server_identity);
@@ -58,9 +57,8 @@ static struct tls *tls_made(enum tls_client_auth auth) {
     struct tls_options options = {file("server.pem"), file("server.key"), file("ca.pem"), auth};
     struct tls *tls = NULL;
     struct err_text text;
-    if (tls_new(&options, &tls, &text) != ERR_OK) {
+    if (tls_new(&options, &tls, &text) != ERR_OK)
         fail_msg("%s", text.s);
-    }
     return tls;
 }
 
@@ -111,9 +109,8 @@ static void test_carries_large_bodies_both_ways(void **state) {
     struct buffer text;
     buffer_init(&text, 1 << 26);
     buffer_add_format(&text, "POST /turn HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n", N);
-    for (int i = 0; i < N; i++) {
+    for (int i = 0; i < N; i++)
         buffer_add_char(&text, (char)('a' + i % 23));
-    }
     buffer_add_c(&text, GET("/big?9000000"));
     tls_client_send(&client, text.data, text.used);
     test_sleep_ms(200); /* the socket fills */
@@ -128,11 +125,9 @@ static void test_carries_large_bodies_both_ways(void **state) {
                   "Content-Length: 9000017\r\n\r\nGET /big 9000000 " -
            1;
     assert_int_equal(tls_client_read(&client, head + 9000000), SSL_ERROR_NONE);
-    for (size_t i = 0; i < 9000000; i++) {
-        if (client.in.data[head + i] != 'x') {
+    for (size_t i = 0; i < 9000000; i++)
+        if (client.in.data[head + i] != 'x')
             fail_msg("byte %zu is wrong", i);
-        }
-    }
     get(&client);
     buffer_done(&text);
     tls_client_done(&client);

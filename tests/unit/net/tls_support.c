@@ -68,9 +68,8 @@ struct tls_client tls_client_new(uint16_t port, const struct tls_client_options 
         SSL_set_alpn_protos(client.ssl, (const unsigned char *)options->alpn,
                             (unsigned)strlen(options->alpn));
     }
-    if (options->session) {
+    if (options->session)
         SSL_set_session(client.ssl, options->session);
-    }
     SSL_set_fd(client.ssl, client.plain.fd);
     client.ready = SSL_connect(client.ssl) == 1;
     return client;
@@ -91,9 +90,8 @@ int tls_client_read(struct tls_client *client, size_t until) {
     while (client->in.used < until) {
         char *to = buffer_reserve(&client->in, 16384);
         int n = SSL_read(client->ssl, to, (int)MIN((size_t)16384, until - client->in.used));
-        if (n <= 0) {
+        if (n <= 0)
             return SSL_get_error(client->ssl, n);
-        }
         client->in.used += (size_t)n;
     }
     return SSL_ERROR_NONE;

@@ -85,9 +85,8 @@ static void test_the_answers_coding_follows_accept_encoding(void **state) {
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         enum coding coding = coding_from_accept_encoding(str_of(rows[i].value));
-        if (coding != rows[i].coding) {
+        if (coding != rows[i].coding)
             fail_msg("'%s' gives %s", rows[i].value, coding_name(coding));
-        }
     }
 }
 
@@ -135,9 +134,8 @@ static void test_what_is_deflated_inflates_to_the_same(void **state) {
             assert_int_equal(plain.used, sizes[i] + 4);
             assert_memory_equal(plain.data, ">>>>", 4);
             assert_memory_equal(plain.data + 4, text, sizes[i]);
-            if (coding != CODING_IDENTITY && sizes[i] >= 4096) {
+            if (coding != CODING_IDENTITY && sizes[i] >= 4096)
                 assert_true(packed.used < sizes[i] * 7 / 10);
-            }
             buffer_done(&packed);
             buffer_done(&plain);
         }

@@ -55,9 +55,8 @@ static void test_numbers_look_as_people_write_them(void **state) {
         {1e-45F, "1e-45"},
         {-1.17549435e-38F, "-1.1754944e-38"},
     };
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         expect_fp32(rows[i].value, rows[i].text);
-    }
 }
 
 // Significant digits of a decimal text.
@@ -95,17 +94,15 @@ static void expect_shortest(uint32_t bits) {
 
 static void test_floats_are_shortest_and_nearest(void **state) {
     (void)state;
-    for (uint32_t bits = 1; bits < 0x7F800000; bits += 65521) {
+    for (uint32_t bits = 1; bits < 0x7F800000; bits += 65521)
         expect_shortest(bits);
-    }
     for (uint32_t exponent = 1; exponent < 255; exponent++) { // powers of two and their neighbours
         expect_shortest(exponent << 23);
         expect_shortest((exponent << 23) + 1);
         expect_shortest((exponent << 23) - 1);
     }
-    for (uint32_t bits = 1; bits < 300; bits++) { // the smallest
+    for (uint32_t bits = 1; bits < 300; bits++) // the smallest
         expect_shortest(bits);
-    }
 }
 
 static void test_every_half_number_reads_back(void **state) {

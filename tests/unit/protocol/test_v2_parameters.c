@@ -175,9 +175,8 @@ static void test_256_parameters_are_accepted_and_257_are_not(void **state) {
     for (int count = V2_PARAMETERS_MAX; count <= V2_PARAMETERS_MAX + 1; count++) {
         struct buffer parameters;
         buffer_init(&parameters, SIZE_MAX);
-        for (int i = 0; i < count; i++) {
+        for (int i = 0; i < count; i++)
             buffer_add_format(&parameters, "%s\"p%d\":%d", i ? "," : "{", i, i);
-        }
         buffer_add(&parameters, "}", 2);
         enum err e = read_with(&f, parameters.data, "null", "null");
         assert_int_equal(e, count == V2_PARAMETERS_MAX ? ERR_OK : ERR_INVALID);

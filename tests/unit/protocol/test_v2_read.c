@@ -362,13 +362,11 @@ static enum err read_nested_member(struct v2_fixture *f, size_t depth, const cha
     struct buffer body;
     buffer_init(&body, SIZE_MAX);
     buffer_add_c(&body, "{\"future\":");
-    for (size_t i = 0; i < depth; i++) {
+    for (size_t i = 0; i < depth; i++)
         buffer_add_c(&body, open);
-    }
     buffer_add_c(&body, "1");
-    for (size_t i = 0; i < depth; i++) {
+    for (size_t i = 0; i < depth; i++)
         buffer_add_c(&body, close);
-    }
     buffer_add_c(&body, ",\"inputs\":[" DATA_X "]}");
     enum err e = v2_fixture_read(f, buffer_str(&body), V2_NO_HEADER_LENGTH);
     buffer_done(&body);
@@ -398,9 +396,8 @@ static void test_json_with_more_values_than_the_limit_allows_is_refused_unparsed
     init_one(&f);
     f.limits.tensor_bytes_max = 16 * 100;
     char body[512] = "{\"inputs\":[";
-    for (size_t n = strlen(body); n < sizeof body - 1; n++) {
+    for (size_t n = strlen(body); n < sizeof body - 1; n++)
         body[n] = '[';
-    }
     assert_int_equal(v2_fixture_read(&f, (struct str){body, 511}, V2_NO_HEADER_LENGTH),
                      ERR_BODY_TOO_LARGE);
     v2_expect_text(&f,

@@ -16,24 +16,18 @@ static uint64_t next_random(void) { // splitmix64
 // Any bit pattern of the datatype that JSON can say: finite numbers, UTF-8 text.
 static void fill_element(enum datatype datatype, char *out, struct arena *arena) {
     uint64_t bits = next_random();
-    if (next_random() % 8 == 0) {
+    if (next_random() % 8 == 0)
         bits &= next_random() & next_random() & next_random(); // small and special numbers too
-    }
-    if (datatype == DATATYPE_BOOL) {
+    if (datatype == DATATYPE_BOOL)
         bits &= 1;
-    }
-    if (datatype == DATATYPE_FP16 && (bits & 0x7C00) == 0x7C00) {
+    if (datatype == DATATYPE_FP16 && (bits & 0x7C00) == 0x7C00)
         bits ^= 0x4000;
-    }
-    if (datatype == DATATYPE_BF16 && (bits & 0x7F80) == 0x7F80) {
+    if (datatype == DATATYPE_BF16 && (bits & 0x7F80) == 0x7F80)
         bits ^= 0x4000;
-    }
-    if (datatype == DATATYPE_FP32 && (bits & 0x7F800000) == 0x7F800000) {
+    if (datatype == DATATYPE_FP32 && (bits & 0x7F800000) == 0x7F800000)
         bits ^= 0x40000000;
-    }
-    if (datatype == DATATYPE_FP64 && (bits >> 52 & 0x7FF) == 0x7FF) {
+    if (datatype == DATATYPE_FP64 && (bits >> 52 & 0x7FF) == 0x7FF)
         bits ^= (uint64_t)1 << 62;
-    }
     if (datatype != DATATYPE_BYTES) {
         memcpy(out, &bits, datatype_size(datatype));
         return;
@@ -62,23 +56,20 @@ static void expect_same(const struct tensor *a, const struct tensor *b) {
         assert_true(a->count == 0 || memcmp(a->data, b->data, tensor_bytes(a)) == 0);
         return;
     }
-    for (int64_t i = 0; i < a->count; i++) {
+    for (int64_t i = 0; i < a->count; i++)
         assert_true(str_eq(((const struct str *)a->data)[i], ((const struct str *)b->data)[i]));
-    }
 }
 
 static struct tensor make_tensor(enum datatype datatype, struct arena *arena) {
     struct tensor tensor;
     int64_t shape[3];
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 3; i++)
         shape[i] = (int64_t)(next_random() % 5);
-    }
     assert_int_equal(tensor_set(&tensor, datatype, shape, 3, NULL), ERR_OK);
     size_t size = datatype_size(datatype);
     tensor.data = arena_new(arena, COUNT_MAX * 2 * size);
-    for (int64_t i = 0; i < tensor.count; i++) {
+    for (int64_t i = 0; i < tensor.count; i++)
         fill_element(datatype, (char *)tensor.data + (size_t)i * size, arena);
-    }
     return tensor;
 }
 

@@ -297,9 +297,8 @@ static void test_a_short_text_with_a_large_shape_costs_no_tensor(void **state) {
     struct buffer data;
     buffer_init(&data, SIZE_MAX);
     buffer_add_c(&data, "[[1,2,3]");
-    for (int row = 1; row < 50; row++) {
+    for (int row = 1; row < 50; row++)
         buffer_add_c(&data, ",[]");
-    }
     buffer_add(&data, "]", 2);
     assert_int_equal(v2_fixture_read_data(&f, "[50,3]", data.data), ERR_INVALID);
     v2_expect_text(&f, "Unable to parse 'data': input 'X' for model 'm' got 0 values at depth 2, "

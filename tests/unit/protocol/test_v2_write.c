@@ -11,9 +11,8 @@ static struct tensor tensor_of(enum datatype datatype, const int64_t *shape, siz
 
 // Asks for outputs 0 to count - 1 as JSON.
 static void ask(struct v2_fixture *f, struct v2_output_request *outputs, size_t count) {
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         outputs[i] = (struct v2_output_request){i, false};
-    }
     f->request = (struct v2_infer_request){.outputs = outputs, .output_count = count};
 }
 
@@ -98,9 +97,8 @@ static void test_every_datatype_is_written_exactly(void **state) {
 
 static void test_empty_tensors_have_empty_data(void **state) {
     (void)state;
-    for (int i = 0; i < DATATYPE_COUNT; i++) {
+    for (int i = 0; i < DATATYPE_COUNT; i++)
         expect_data((enum datatype)i, NULL, 0, V2_NONFINITE_NULL, "");
-    }
 }
 
 static void test_nan_and_infinity_are_null_or_literals_as_chosen(void **state) {

@@ -50,9 +50,8 @@ enum err v2_fixture_read(struct v2_fixture *f, struct str body, int64_t json_len
     free(f->body);
     f->body = malloc(body.n + V2_BODY_SPARE);
     assert_non_null(f->body);
-    if (body.n > 0) {
+    if (body.n > 0)
         memcpy(f->body, body.p, body.n);
-    }
     /* What a cut request would go on with, were it read past its end. */
     memcpy(f->body + body.n, "]}]}]}]}]}]}]}]}", V2_BODY_SPARE);
     arena_reset(&f->arena);
@@ -77,9 +76,8 @@ enum err v2_fixture_read_binary(struct v2_fixture *f, const char *json, struct s
     char *body = malloc(length + blobs.n + 1);
     assert_non_null(body);
     memcpy(body, json, length);
-    if (blobs.n > 0) {
+    if (blobs.n > 0)
         memcpy(body + length, blobs.p, blobs.n);
-    }
     enum err e = v2_fixture_read(f, (struct str){body, length + blobs.n}, (int64_t)length);
     free(body);
     return e;

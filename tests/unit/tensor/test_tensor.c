@@ -27,13 +27,11 @@ static void test_unknown_datatypes_are_not_found(void **state) {
     (void)state;
     static const char *const names[] = {"", "FP", "fp32", "FP32 ", "FP322", "STRING"};
     enum datatype found = DATATYPE_FP64;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         assert_false(datatype_from_name(str_of(names[i]), &found));
-    }
     static const int numbers[] = {-1, 0, 14, 15, 17, 1000};
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         assert_false(datatype_from_onnx(numbers[i], &found));
-    }
     assert_int_equal(found, DATATYPE_FP64);
 }
 
@@ -286,11 +284,10 @@ static void test_every_half_number_survives_the_way_through_float(void **state) 
         } else {
             assert_int_equal(fp16_from_float(fp16_to_float(half)), half);
         }
-        if (isnan(bf16_to_float(half))) {
+        if (isnan(bf16_to_float(half)))
             assert_true(isnan(bf16_to_float(bf16_from_float(bf16_to_float(half)))));
-        } else {
+        else
             assert_int_equal(bf16_from_float(bf16_to_float(half)), half);
-        }
     }
 }
 
@@ -308,12 +305,10 @@ static void expect_rounding(uint16_t low, uint16_t (*from)(float), float (*to)(u
 
 static void test_rounding_is_to_nearest_and_ties_go_to_even(void **state) {
     (void)state;
-    for (uint16_t low = 0; low < 0x7BFF; low++) {
+    for (uint16_t low = 0; low < 0x7BFF; low++)
         expect_rounding(low, fp16_from_float, fp16_to_float);
-    }
-    for (uint16_t low = 0; low < 0x7F7F; low++) {
+    for (uint16_t low = 0; low < 0x7F7F; low++)
         expect_rounding(low, bf16_from_float, bf16_to_float);
-    }
 }
 
 static void test_numbers_beyond_the_range_become_infinite(void **state) {
