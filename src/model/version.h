@@ -3,7 +3,7 @@
  *
  *   SETTLING --files stable--> LOADING --session made--> WARMING --warmed up--> READY
  *    |    |                       |                        |                      |
- *    |    | no files that fit     | no session             | did not run          | unwanted,
+ *    |    | (allowed, not used)   | no session             | did not run          | unwanted,
  *    |    v                       v                        v                      | replaced, stop
  *    |   FAILED <-----------------+------------------------+                      v
  *    |    |                                                                   UNLOADING
