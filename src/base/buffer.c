@@ -1,6 +1,7 @@
 #include "base/buffer.h"
 
 #include "base/check.h"
+#include "base/json.h"
 #include "base/memory.h"
 #include "base/num.h"
 
@@ -99,58 +100,17 @@ void buffer_add_format(struct buffer *buffer, const char *format, ...) {
     buffer->used += (size_t)n;
 }
 
-/* Length of the well-formed UTF-8 sequence at the start of `s`, or 0. */
-static size_t utf8_sequence(struct str s) {
-    unsigned char c = (unsigned char)s.p[0];
-    size_t n = c < 0x80 ? 1 : c < 0xE0 ? 2 : c < 0xF0 ? 3 : 4;
-    return n <= s.n && str_is_utf8((struct str){s.p, n}) ? n : 0;
-}
-
-static void add_json_escape(struct buffer *buffer, unsigned char c) {
-    switch (c) {
-    case '"':
-        buffer_add(buffer, "\\\"", 2);
-        break;
-    case '\\':
-        buffer_add(buffer, "\\\\", 2);
-        break;
-    case '\n':
-        buffer_add(buffer, "\\n", 2);
-        break;
-    case '\r':
-        buffer_add(buffer, "\\r", 2);
-        break;
-    case '\t':
-        buffer_add(buffer, "\\t", 2);
-        break;
-    default:
-        buffer_add_format(buffer, "\\u%04x", (unsigned)c);
-    }
-}
-
 void buffer_add_json_string(struct buffer *buffer, struct str s) {
     buffer_add_char(buffer, '"');
-    size_t plain = 0; /* start of the run that needs no escape */
-    size_t i = 0;
-    while (i < s.n) {
-        unsigned char c = (unsigned char)s.p[i];
-        if (c >= 0x20 && c < 0x80 && c != '"' && c != '\\') {
-            i++;
-            continue;
-        }
-        size_t n = c >= 0x80 ? utf8_sequence((struct str){s.p + i, s.n - i}) : 0;
-        if (n > 0) {
-            i += n;
-            continue;
-        }
-        buffer_add(buffer, s.p + plain, i - plain);
-        if (c >= 0x80)
-            buffer_add(buffer, "\xEF\xBF\xBD", 3);
-        else
-            add_json_escape(buffer, c);
-        plain = ++i;
+    while (s.n > 0) {
+        size_t plain = 0;
+        while (plain < s.n && json_is_plain((unsigned char)s.p[plain]))
+            plain++;
+        buffer_add(buffer, s.p, plain);
+        s = (struct str){s.p + plain, s.n - plain};
+        char escaped[JSON_ESCAPE_MAX];
+        if (s.n > 0)
+            buffer_add(buffer, escaped, json_escape_one(&s, escaped));
     }
-    if (i > plain)
-        buffer_add(buffer, s.p + plain, i - plain);
     buffer_add_char(buffer, '"');
 }

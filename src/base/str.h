@@ -41,6 +41,15 @@ bool str_split(struct str *rest, char separator, struct str *ret_part);
 bool str_to_u64(struct str s, uint64_t *ret);
 bool str_to_i64(struct str s, int64_t *ret);
 
+/* The value of a hexadecimal digit of either case; -1 for what is none. */
+static inline int str_hex_value(char c) {
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
 /* True when `s` is well-formed UTF-8 (RFC 3629: no overlong forms, no surrogates). */
 bool str_is_utf8(struct str s);
 

@@ -8,6 +8,7 @@
 #include "observe/log_ring.h"
 
 #include "base/check.h"
+#include "base/json.h"
 #include "base/num.h"
 
 #include <math.h>
@@ -16,7 +17,7 @@
 static const char line_end[] = "}\n";
 static const char line_end_cut[] = ",\"cut\":true}\n";
 
-enum { INTEGER_MAX = 20, ESCAPE_MAX = 6 };
+enum { INTEGER_MAX = 20 };
 
 static const char *const level_names[LOG_LEVEL_COUNT] = {"debug", "info", "warn", "error"};
 
@@ -93,41 +94,6 @@ static bool put_key(struct log_line *line, const char *key, size_t more) {
     return true;
 }
 
-/* Bytes of the well-formed UTF-8 sequence at the start of `s`, or 0. */
-static size_t utf8_sequence(struct str s) {
-    unsigned char c = (unsigned char)s.p[0];
-    size_t n = c < 0x80 ? 1 : c < 0xE0 ? 2 : c < 0xF0 ? 3 : 4;
-    return n <= s.n && str_is_utf8((struct str){s.p, n}) ? n : 0;
-}
-
-/* The character at the start of *rest as JSON, at most ESCAPE_MAX bytes; takes it off. */
-static size_t escape_one(struct str *rest, char out[ESCAPE_MAX]) {
-    static const char hex[] = "0123456789abcdef";
-    unsigned char c = (unsigned char)rest->p[0];
-    size_t taken = 1, n = 2;
-    if (c >= 0x80) {
-        size_t sequence = utf8_sequence(*rest);
-        taken = sequence ? sequence : 1;
-        n = sequence ? sequence : 3;
-        memcpy(out, sequence ? rest->p : "\xEF\xBF\xBD", n);
-    } else if (c == '"' || c == '\\') {
-        memcpy(out, (char[]){'\\', (char)c}, 2);
-    } else if (c == '\n' || c == '\r' || c == '\t') {
-        memcpy(out, c == '\n' ? "\\n" : c == '\r' ? "\\r" : "\\t", 2);
-    } else {
-        n = ESCAPE_MAX;
-        memcpy(out, "\\u00", 4);
-        out[4] = hex[c >> 4];
-        out[5] = hex[c & 15];
-    }
-    *rest = (struct str){rest->p + taken, rest->n - taken};
-    return n;
-}
-
-static bool is_plain(unsigned char c) {
-    return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
-}
-
 void log_str(struct log_line *line, const char *key, struct str value) {
     static const char dots[] = "...";
     enum { AROUND = 2 + sizeof dots - 1 }; /* quotes and "..." */
@@ -139,13 +105,13 @@ void log_str(struct log_line *line, const char *key, struct str value) {
     while (value.n > 0) {
         size_t plain = 0;
         size_t most = MIN(value.n, (size_t)(end - line->at));
-        while (plain < most && is_plain((unsigned char)value.p[plain]))
+        while (plain < most && json_is_plain((unsigned char)value.p[plain]))
             plain++;
         put(line, value.p, plain);
         value = (struct str){value.p + plain, value.n - plain};
-        char escaped[ESCAPE_MAX];
+        char escaped[JSON_ESCAPE_MAX];
         struct str rest = value;
-        size_t n = rest.n > 0 ? escape_one(&rest, escaped) : 0;
+        size_t n = rest.n > 0 ? json_escape_one(&rest, escaped) : 0;
         if (n > (size_t)(end - line->at))
             break;
         put(line, escaped, n);

@@ -4,18 +4,11 @@
 
 enum { VERSION_AT = 0, TRACE_AT = 3, PARENT_AT = 36, FLAGS_AT = 53, TRACEPARENT_LENGTH = 55 };
 
-/* 16 for what is none. */
-static unsigned hex_digit(char c) {
-    if (c >= '0' && c <= '9')
-        return (unsigned)(c - '0');
-    return c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10 : 16;
-}
-
 /* Are the `n` characters lower-case hexadecimal? *ret_zero: all of them '0'. */
 static bool all_hex(const char *p, size_t n, bool *ret_zero) {
     bool zero = true;
     for (size_t i = 0; i < n; i++) {
-        if (hex_digit(p[i]) == 16)
+        if (str_hex_value(p[i]) < 0 || (p[i] >= 'A' && p[i] <= 'F'))
             return false;
         zero = zero && p[i] == '0';
     }
@@ -24,7 +17,7 @@ static bool all_hex(const char *p, size_t n, bool *ret_zero) {
 }
 
 static uint8_t hex_byte(const char *p) {
-    return (uint8_t)(hex_digit(p[0]) << 4 | hex_digit(p[1]));
+    return (uint8_t)(str_hex_value(p[0]) * 16 + str_hex_value(p[1]));
 }
 
 bool trace_context_read(struct str traceparent, struct trace_context *ret) {
