@@ -107,6 +107,8 @@ void access_log_refusal(struct api_loop *loop, const struct http_refusal *refusa
         return;
     struct log_line line;
     log_begin(&line, loop->ring, LOG_INFO, "request_refused");
+    if (refusal->answered)
+        log_c(&line, "request_id", loop->refusal_id);
     if (refusal->method.n)
         log_str(&line, "method", refusal->method);
     if (refusal->path.n)
@@ -115,5 +117,7 @@ void access_log_refusal(struct api_loop *loop, const struct http_refusal *refusa
     log_c(&line, "error", err_name(refusal->err));
     log_c(&line, "reason", refusal->text);
     log_bool(&line, "answered", refusal->answered);
+    log_u64(&line, "bytes_in", refusal->bytes_in);
+    log_u64(&line, "total_us", refusal->duration_ns / NS_PER_US);
     log_end(&line);
 }

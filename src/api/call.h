@@ -4,7 +4,6 @@
 
 #include "api/router.h"
 #include "api/service.h"
-#include "base/id.h"
 #include "observe/trace.h"
 
 /* A heap buffer for one response's JSON; kept by the loop for the next. */

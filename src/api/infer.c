@@ -7,6 +7,7 @@
 #include "api/call.h"
 #include "api/handlers.h"
 #include "api/lookup.h"
+#include "base/counter.h"
 #include "base/num.h"
 
 struct infer {
@@ -179,27 +180,21 @@ void infer_cancelled(struct call *call) {
     call_fail(call, ERR_CANCELLED, NULL);
 }
 
-static void add(_Atomic uint64_t *cell, uint64_t n) {
-    /* one writer a shard: a plain add, published relaxed */
-    atomic_store_explicit(cell, atomic_load_explicit(cell, memory_order_relaxed) + n,
-                          memory_order_relaxed);
-}
-
 static void count_statistics(const struct call *call, bool success, uint64_t total_ns) {
     struct model_stats *stats = &call->version->stats[call->loop->shard];
     if (!success) {
-        add(&stats->fail_count, 1);
-        add(&stats->fail_ns, total_ns);
+        counter_add(&stats->fail_count, 1);
+        counter_add(&stats->fail_ns, total_ns);
         return;
     }
-    add(&stats->success_count, 1);
-    add(&stats->success_ns, total_ns);
-    add(&stats->queue_count, 1);
-    add(&stats->queue_ns, call->queue_ns);
-    add(&stats->input_ns, call->infer->input_ns);
-    add(&stats->infer_ns, call->compute_ns);
-    add(&stats->output_ns, call->infer->output_ns);
-    add(&stats->inference_count, (uint64_t)call->rows);
+    counter_add(&stats->success_count, 1);
+    counter_add(&stats->success_ns, total_ns);
+    counter_add(&stats->queue_count, 1);
+    counter_add(&stats->queue_ns, call->queue_ns);
+    counter_add(&stats->input_ns, call->infer->input_ns);
+    counter_add(&stats->infer_ns, call->compute_ns);
+    counter_add(&stats->output_ns, call->infer->output_ns);
+    counter_add(&stats->inference_count, (uint64_t)call->rows);
     uint64_t wall_ms = call->loop->service->clock->wall_ns(call->loop->service->clock) / NS_PER_MS;
     atomic_store_explicit(&stats->last_inference_ms, wall_ms, memory_order_relaxed);
 }

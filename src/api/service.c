@@ -92,29 +92,26 @@ static void on_finished(void *context, struct http_exchange *exchange,
     body_give_back(call);
 }
 
-static enum metric_refusal refusal_reason(const struct http_refusal *refusal) {
-    switch (refusal->err) {
-    case ERR_SLOW_REQUEST:
-        return REFUSAL_TIMEOUT;
-    case ERR_BODY_TOO_LARGE:
-    case ERR_HEADERS_TOO_LARGE:
-    case ERR_TARGET_TOO_LONG:
-        return REFUSAL_TOO_LARGE;
-    case ERR_TOO_MANY_CONNECTIONS:
-        return REFUSAL_CONNECTIONS;
-    default:
-        return str_starts(str_of(refusal->text), STR("TLS")) ? REFUSAL_TLS : REFUSAL_MALFORMED;
-    }
-}
-
 static void on_refused(void *context, struct loop *event_loop, struct http_refusal *refusal) {
+    static const enum metric_refusal reasons[] = {
+        [HTTP_REFUSED_MALFORMED] = REFUSAL_MALFORMED,
+        [HTTP_REFUSED_TIMEOUT] = REFUSAL_TIMEOUT,
+        [HTTP_REFUSED_TOO_LARGE] = REFUSAL_TOO_LARGE,
+        [HTTP_REFUSED_CONNECTIONS] = REFUSAL_CONNECTIONS,
+        [HTTP_REFUSED_TLS] = REFUSAL_TLS,
+    };
     (void)event_loop;
     struct api_loop *loop = context;
-    metric_add(loop->service->process, loop->shard, METRIC_HTTP_REFUSED, refusal_reason(refusal),
-               1);
-    if (refusal->answered)
-        metric_add(loop->service->process, loop->shard, METRIC_HTTP_REQUESTS,
+    struct metric_group *process = loop->service->process;
+    CHECK(refusal->reason < ARRAY_LEN(reasons));
+    metric_add(process, loop->shard, METRIC_HTTP_REFUSED, reasons[refusal->reason], 1);
+    if (refusal->answered) {
+        metric_add(process, loop->shard, METRIC_HTTP_REQUESTS,
                    metric_code_variant(err_http_status(refusal->err)), 1);
+        id_make(loop->refusal_id);
+        refusal->extra[refusal->extra_count++] =
+            (struct http_header){STR("X-Request-Id"), {loop->refusal_id, ID_SIZE - 1}};
+    }
     access_log_refusal(loop, refusal);
 }
 

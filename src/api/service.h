@@ -4,6 +4,7 @@
  * api_loop. */
 #pragma once
 
+#include "base/id.h"
 #include "batch/batch.h"
 #include "model/manager.h"
 #include "net/listener.h"
@@ -60,7 +61,8 @@ struct api_loop {
     struct log_ring *ring;
     struct body_buffer *spare_buffers;
     uint32_t spare_buffer_count;
-    char *admin_token; /* NULL: not configured or not readable */
+    char refusal_id[ID_SIZE]; /* of the newest answer that net made itself */
+    char *admin_token;        /* NULL: not configured or not readable */
     char *data_token;
 };
 

@@ -58,14 +58,10 @@ int command_serve(int argc, char **argv) {
         server_config_done(&config);
         return EXIT_PROBLEM;
     }
-    server_run(server);
-    if (!server->drained) {
-        /* drain.timeout passed while a model runs: it cannot be stopped, and it may use what would
-         * be freed */
-        log_finish(server->log, NS_PER_S);
+    if (!server_run(server) || !server_free(&server)) {
+        server_abandon(server);
         _exit(0);
     }
-    server_free(&server);
     server_config_done(&config);
     return 0;
 }

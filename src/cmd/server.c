@@ -218,7 +218,7 @@ enum err server_new(const struct server_config *config, struct server **ret,
     if (!e)
         e = start_models(server, text);
     if (e) {
-        server_free(&server);
+        CHECK(server_free(&server)); /* nothing runs yet, so nothing can be in use */
         return e;
     }
     for (uint32_t i = 0; i < server->data_loop_count; i++)
@@ -230,12 +230,28 @@ enum err server_new(const struct server_config *config, struct server **ret,
     return ERR_OK;
 }
 
-void server_run(struct server *server) {
+/* What is left of drain.timeout, for a load that is still going on. */
+static uint64_t patience_left(const struct server *server) {
+    uint64_t waited = clock_now(server->clock) - server->drain_began_ns;
+    uint64_t limit = server->config->drain_timeout_ns;
+    return waited < limit ? limit - waited : 0;
+}
+
+bool server_run(struct server *server) {
     loop_run(server->control);
     for (uint32_t i = 0; i < server->data_loop_count; i++) {
         loop_stop(server->data_loops[i].loop);
         loop_join(server->data_loops[i].loop);
     }
+    return server->drained && model_manager_stop_within(server->manager, patience_left(server));
+}
+
+void server_abandon(struct server *server) {
+    struct log_line line;
+    log_begin(&line, server->main_ring, LOG_WARN, "stopped");
+    log_c(&line, "reason", "drain.timeout passed while a model runs or loads");
+    log_end(&line);
+    log_finish(server->log, NS_PER_S);
 }
 
 static void free_loop(struct loop **loop, struct api_loop *api, struct listener **listener) {
@@ -247,17 +263,18 @@ static void free_loop(struct loop **loop, struct api_loop *api, struct listener 
     loop_free(loop);
 }
 
-void server_free(struct server **at) {
+bool server_free(struct server **at) {
     struct server *server = *at;
     if (!server)
-        return;
-    *at = NULL;
+        return true;
     model_manager_stop(server->manager); /* no catalog is sent to a loop that is gone */
     for (uint32_t i = 0; server->data_loops && i < server->data_loop_count; i++)
         free_loop(&server->data_loops[i].loop, &server->data_loops[i].api,
                   &server->data_loops[i].listener);
     free_loop(&server->control, &server->control_api, &server->management);
-    model_manager_free(&server->manager);
+    if (!model_manager_free(&server->manager))
+        return false;
+    *at = NULL;
     batch_pool_free(&server->pool);
     if (server->engine)
         server->engine->ops->free(&server->engine);
@@ -276,4 +293,5 @@ void server_free(struct server **at) {
     log_end(&line);
     log_free(&server->log, NS_PER_S);
     mem_free(&server);
+    return true;
 }

@@ -57,9 +57,14 @@ struct server {
  * everything made is taken apart again. Thread: main. */
 enum err server_new(const struct server_config *config, struct server **ret,
                     struct err_text *text) MUST_CHECK;
-/* Runs the control loop until the drain is over. Thread: main. */
-void server_run(struct server *server);
-void server_free(struct server **server);
+/* Runs the control loop until the drain is over. False: drain.timeout passed while a model still
+ * runs or loads, which cannot be stopped and may use anything: only server_abandon and _exit may
+ * follow. Thread: main. */
+bool server_run(struct server *server) MUST_CHECK;
+/* Writes the log's last lines; frees nothing. */
+void server_abandon(struct server *server);
+/* False: something is still in use, as above. NULL is accepted. */
+bool server_free(struct server **server) MUST_CHECK;
 
 /* drain.c: signals, and the steps from SIGTERM to the end. */
 void server_watch_signals(struct server *server);
