@@ -234,10 +234,11 @@ static bool check_list(const struct catalog *catalog, const char *const *list, s
 static bool check_models(const struct catalog *catalog, bool any, struct buffer *out) {
     size_t start = out->used - 1;
     size_t serving = 0, missing = 0;
+    for (size_t i = 0; i < catalog->model_count; i++)
+        serving += catalog->models[i].default_version != NULL;
     for (size_t i = 0; i < catalog->model_count; i++) {
         const struct catalog_model *model = &catalog->models[i];
-        serving += model->default_version != NULL;
-        if (model->default_version || model->unloaded)
+        if (model->default_version || model->unloaded || (model->late && serving > 0))
             continue;
         missing++;
         add_model_missing(model, out, start);

@@ -18,7 +18,8 @@ struct catalog_model {
     const char *name;
     const char *reason; /* trouble with the model as a whole (its model.yaml); "" without */
     bool unloaded;      /* by an admin's unload: not wanted, so not counted against readiness */
-    bool settling;      /* its settings have not been read yet: which versions it has is not known */
+    bool late;          /* came after the start and has not served yet */
+    bool settling; /* its settings have not been read yet: which versions it has is not known */
     struct catalog_version *versions; /* ascending number */
     size_t version_count;
     struct model_version
@@ -48,7 +49,8 @@ enum err catalog_find(const struct catalog *catalog, struct str name, struct str
 enum ready_policy { READY_ALL, READY_ANY, READY_LIST };
 
 /* Is the service ready under the policy? A model counts as ready when it has a default version. An
- * empty repository is not ready; models that an admin unloaded are not asked for by READY_ALL.
+ * empty repository is not ready. READY_ALL does not ask for models that an admin unloaded, nor,
+ * once any model serves, for those that came late: adding a model takes no ready service down.
  * Appends a JSON array of what is missing:
  * [{"model":"m","version":"2","state":"LOADING","reason":"..."}], "[]" when nothing is.
  * `list`/`list_count`: model names for READY_LIST. */

@@ -96,7 +96,7 @@ static void check_model(struct check *check, const struct scan_model *model) {
     if (model->version_count == 0)
         add_problem(check, model->name, "no version folder (1/model.onnx)");
     else if (!has_default)
-        add_problem(check, model->name, "its default version is not there");
+        add_problem(check, model->name, "versions.default: that version is not there");
     check_versions(check, model, &options);
     if (manager->free_options)
         manager->free_options(manager->context, &options);

@@ -2,9 +2,9 @@
  * (slots).
  *
  * 1. What cannot be read keeps what was known of it: a failed scan removes nothing.
- * 2. "Still" is decided by the scan that looked at the files, never later from a clock alone. Files'
- * own times are believed only of what the first scan found: a file server's clock may lag, and then
- * a half-copied file looks old.
+ * 2. "Still" is decided by the scan that looked at the files, never later from a clock alone.
+ * Files' own times are believed only of what the first scan found: a file server's clock may lag,
+ * and then a half-copied file looks old.
  * 3. An entry lives while its folder is there, a version of it is not freed, or an order's wish
  * must be remembered. Thread: manager. */
 #include "model/repository.h"
@@ -83,6 +83,7 @@ static struct model_entry *entry_at(struct model_manager *manager, const char *n
     struct model_entry *entry = mem_new(sizeof *entry);
     entry->name = mem_copy_c(name);
     entry->unloaded = entry->unloaded_at_first = !is_started(&manager->options, name);
+    entry->late = manager->scanned;
     list_init(&entry->versions);
     list_init(&entry->orders);
     manager->entries =

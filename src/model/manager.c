@@ -5,7 +5,8 @@
  * 1. Nothing waits for another thread but for the file system and the engine.
  * 2. Every turn begins with the mail: an order or a stop waits for one load at most.
  * 3. From the stop on no catalog is published: the loops are gone. Orders are answered up to the
- * thread's end, so that their owners can free them. Owns the entries, their versions' first references, and the watch. */
+ * thread's end, so that their owners can free them. Owns the entries, their versions' first
+ * references, and the watch. */
 #include "model/repository.h"
 
 #include "base/check.h"
@@ -50,6 +51,7 @@ enum err model_manager_new(const struct model_manager_options *options, struct m
     list_init(&manager->figures);
     list_init(&manager->orders);
     CHECK(pthread_mutex_init(&manager->outward, NULL) == 0);
+    CHECK(pthread_cond_init(&manager->end, NULL) == 0);
     atomic_init(&manager->stop, false);
     if (options->log)
         manager->ring = log_ring_new(options->log);
@@ -148,12 +150,15 @@ static void *manager_main(void *argument) {
         entries_tidy(manager);
         publish_changes(manager);
         orders_finish(manager);
-        if (!loaded && !stops(manager)) {
+        if (!loaded && !stops(manager))
             wait_for_something(manager);
-        }
     }
     mailbox_drain(&manager->mailbox);
     orders_refuse(manager);
+    CHECK(pthread_mutex_lock(&manager->outward) == 0);
+    manager->ended = true;
+    CHECK(pthread_cond_signal(&manager->end) == 0);
+    CHECK(pthread_mutex_unlock(&manager->outward) == 0);
     return NULL;
 }
 
@@ -170,16 +175,12 @@ void model_manager_order(struct model_manager *manager, struct model_order *orde
     mailbox_send(&manager->mailbox, &order->message);
 }
 
-static void tell_nobody(struct model_manager *manager, bool abandon) {
-    CHECK(pthread_mutex_lock(&manager->outward) == 0);
-    manager->published_last = true;
-    manager->abandoned = abandon;
-    CHECK(pthread_mutex_unlock(&manager->outward) == 0);
-}
-
 static void begin_stop(struct model_manager *manager) {
     atomic_store_explicit(&manager->stop, true, memory_order_relaxed);
-    tell_nobody(manager, false);
+    CHECK(pthread_mutex_lock(&manager->outward) == 0);
+    manager->published_last = true;
+    manager->abandoned = false;
+    CHECK(pthread_mutex_unlock(&manager->outward) == 0);
     wake(manager);
 }
 
@@ -197,13 +198,16 @@ bool model_manager_stop_within(struct model_manager *manager, uint64_t patience_
     begin_stop(manager);
     uint64_t until_ns = clock_now(&clock_real) + MIN(patience_ns, PATIENCE_NS_MAX);
     struct timespec until = {(time_t)(until_ns / NS_PER_S), (long)(until_ns % NS_PER_S)};
-    int error = pthread_clockjoin_np(manager->thread, NULL, CLOCK_MONOTONIC, &until);
-    CHECK(error == 0 || error == ETIMEDOUT);
-    if (error)
-        tell_nobody(manager, true);
-    else
-        manager->started = false;
-    return error == 0;
+    CHECK(pthread_mutex_lock(&manager->outward) == 0);
+    while (!manager->ended && pthread_cond_clockwait(&manager->end, &manager->outward,
+                                                     CLOCK_MONOTONIC, &until) != ETIMEDOUT) {
+    }
+    bool ended = manager->ended;
+    manager->abandoned = !ended;
+    CHECK(pthread_mutex_unlock(&manager->outward) == 0);
+    if (ended)
+        model_manager_stop(manager);
+    return ended;
 }
 
 bool model_manager_free(struct model_manager **pointer) {
@@ -225,6 +229,7 @@ bool model_manager_free(struct model_manager **pointer) {
     mem_free(&manager->trouble);
     watch_free(&manager->watch);
     close(manager->wake_fd);
+    CHECK(pthread_cond_destroy(&manager->end) == 0);
     CHECK(pthread_mutex_destroy(&manager->outward) == 0);
     mem_free_raw((void *)(uintptr_t)manager->options.root);
     mem_free(&manager);

@@ -2,7 +2,8 @@
  *
  * An order arrives by mailbox, waits for a scan (so that it sees the repository as it is now), then
  * for the end of the model's loads, and goes back to its owner's mailbox. Each is answered exactly
- * once, unless the manager was given up in the middle of a load (model_manager_stop_within). Thread: manager. */
+ * once, unless the manager was given up in the middle of a load (model_manager_stop_within).
+ * Thread: manager. */
 #include "model/repository.h"
 
 #include "base/buffer.h"

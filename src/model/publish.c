@@ -59,14 +59,18 @@ static bool make_row(struct model_entry *entry, const struct model_slot *slot,
     return true;
 }
 
+/* The configured default version when its folder is there (NULL while it does not serve); else the
+ * highest that serves: a number that is mistyped takes no service down. */
 static struct model_version *find_default(const struct model_entry *entry) {
+    struct model_version *highest = NULL;
     for (size_t i = entry->slot_count; i-- > 0;) {
         const struct model_slot *slot = &entry->slots[i];
-        if (slot->serving &&
-            (entry->options.default_version == 0 || entry->options.default_version == slot->number))
+        if (slot->present && slot->number == entry->options.default_version)
             return slot->serving;
+        if (!highest)
+            highest = slot->serving;
     }
-    return NULL;
+    return highest;
 }
 
 /* Trouble with the model as a whole, on the heap; NULL without. */
@@ -87,7 +91,7 @@ static char *model_reason(const struct model_entry *entry) {
     if (!any_wanted)
         return mem_copy_c("its version policy wants none of the versions that are there");
     if (entry->options.default_version && !has_default)
-        return mem_format("its default version %lld is not there",
+        return mem_format("versions.default: version %lld is not there; the highest version serves",
                           (long long)entry->options.default_version);
     return NULL;
 }
@@ -110,6 +114,8 @@ static void add_model(struct catalog *catalog, struct model_entry *entry) {
         mem_free(&reason);
     }
     model->default_version = find_default(entry);
+    entry->late &= !model->default_version;
+    model->late = entry->late;
 }
 
 static void set_gauges(struct model_manager *manager, struct model_entry *entry,

@@ -34,6 +34,7 @@ struct model_entry {
     bool present;  /* its folder is there */
     bool unloaded; /* not to be loaded, by an order or because none was given (explicit_only) */
     bool unloaded_at_first; /* what `unloaded` was made with */
+    bool late;              /* it came after the first scan and has not served yet */
     char *trouble;          /* its folder cannot be read; what was known of it stays */
 
     uint64_t settings; /* model.yaml of the newest scan */
@@ -64,7 +65,9 @@ struct model_manager {
     bool started;
     pthread_mutex_t outward; /* held while others are told something, never for long */
     bool published_last;     /* under `outward`: no catalog leaves any more */
-    bool abandoned;          /* under `outward`: no order is answered any more */
+    bool ended;              /* under `outward`: the thread has nothing more to do; `end` says so */
+    pthread_cond_t end;
+    bool abandoned;    /* under `outward`: no order is answered any more */
     _Atomic bool stop; /* relaxed; the wake orders nothing else */
 
     struct model_entry **entries; /* ascending name */

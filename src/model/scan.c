@@ -252,15 +252,14 @@ static void read_other(struct reader *reader, struct scan_model *model, const ch
     struct arena *arena = &reader->scan->arena;
     struct scan_version version = {.unknown = true};
     int error = errno;
-    bool is_number = version_number_read(str_of(name), &version.number);
+    bool is_number = version_number_read((struct str){name, strlen(name)}, &version.number);
     const char *inner = arena_format(arena, "%s/%s", model->name, name);
     if (kind == KIND_UNKNOWN && is_number) {
         version.trouble = arena_format(arena, "version %s cannot be looked at: %s", name,
                                        error_text(reader, error));
         model->versions[model->version_count++] = version;
     } else if (kind == KIND_FOLDER) {
-        ignore(reader, inner,
-               "a version is a whole number from 1 to 2^63-1 without leading zeros");
+        ignore(reader, inner, "a version is a whole number from 1 to 2^63-1 without leading zeros");
     } else if (kind == KIND_OUTSIDE && strcmp(name, "model.yaml") != 0) {
         ignore(reader, inner, "the link leads out of the repository");
     }

@@ -25,7 +25,8 @@ struct scan_model {
     uint64_t settings;            /* model.yaml's size, times and inode; 0: there is none */
     uint64_t settings_newest_ns;  /* its newest time */
     const char *settings_trouble; /* NULL without */
-    const char *trouble; /* it cannot be looked at or read now: versions are unknown; NULL without */
+    const char
+        *trouble; /* it cannot be looked at or read now: versions are unknown; NULL without */
     struct scan_version *versions; /* ascending number */
     size_t version_count;
 };

@@ -129,11 +129,10 @@ void watch_add(struct watch *watch, const char *folder) {
 
 void watch_end(struct watch *watch) {
     size_t kept = 0;
-    for (size_t i = 0; i < watch->count; i++) {
+    for (size_t i = 0; i < watch->count; i++)
         if (watch->list[i].seen)
             watch->list[kept++] = watch->list[i];
         else
             inotify_rm_watch(watch->fd, watch->list[i].descriptor);
-    }
     watch->count = kept;
 }

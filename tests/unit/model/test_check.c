@@ -69,7 +69,7 @@ static void test_each_problem_has_its_line(void **state) {
     expect("c: model.yaml: 'bad' is bad");
     expect("d: no version folder");
     expect("e/v1: ignored: ");
-    expect("f: its default version is not there");
+    expect("f: versions.default: that version is not there");
     expect("g: its version policy wants none");
 }
 

@@ -105,9 +105,8 @@ static void test_a_model_whose_settings_are_young_is_settling(void **state) {
     buffer_init(&missing, 4096);
     assert_false(catalog_ready(catalog, READY_ALL, NULL, 0, &missing));
     buffer_add_char(&missing, '\0');
-    assert_string_equal(missing.data,
-                        "[{\"model\":\"m\",\"version\":\"\",\"state\":\"SETTLING\","
-                        "\"reason\":\"waiting for its files to be still\"}]");
+    assert_string_equal(missing.data, "[{\"model\":\"m\",\"version\":\"\",\"state\":\"SETTLING\","
+                                      "\"reason\":\"waiting for its files to be still\"}]");
     buffer_done(&missing);
     catalog_unref(&catalog);
     keeper_wait(&keeper, "m=1");
