@@ -97,6 +97,7 @@ void access_log_request(struct call *call, const struct http_sent *sent) {
     log_u64(&line, "total_us", (now - exchange->started_ns) / NS_PER_US);
     if (call->err)
         log_c(&line, "error", err_name(call->err));
+    log_c(&line, "reason", call->reason);
     if (call->traced)
         log_c(&line, "trace_id", call->trace.trace_id);
     log_end(&line);

@@ -119,6 +119,7 @@ void call_fail(struct call *call, enum err e, const struct err_text *text) {
     call->inference_header = NULL;
     struct buffer *body = call_body(call);
     buffer_clear(body);
-    v2_error_write(body, text ? text->s : err_default_text(e));
+    call->reason = text ? arena_copy(&call->exchange->arena, str_of(text->s)) : err_default_text(e);
+    v2_error_write(body, call->reason);
     call_respond(call, err_http_status(e), "application/json");
 }

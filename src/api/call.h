@@ -30,6 +30,7 @@ struct call {
     int64_t rows;                  /* rows asked for; 0 when it did not get that far */
     uint64_t queue_ns, compute_ns;
     enum err err;
+    const char *reason; /* of a failure, as answered; NULL without */
     bool responded;
     const char *allow;            /* header Allow, or NULL */
     struct infer *infer;          /* the inference's state (infer.c) */

@@ -218,6 +218,10 @@ enum err server_new(const struct server_config *config, struct server **ret,
     if (!e)
         e = start_models(server, text);
     if (e) {
+        struct log_line line;
+        log_begin(&line, server->main_ring, LOG_ERROR, "start_failed");
+        log_c(&line, "reason", text->s);
+        log_end(&line);
         CHECK(server_free(&server)); /* nothing runs yet, so nothing can be in use */
         return e;
     }

@@ -217,7 +217,20 @@ static void describe(const struct exchange *exchange, struct http_refusal *refus
     refusal->path = (struct str){target.p, mark ? (size_t)(mark - target.p) : target.n};
 }
 
+/* The text, with the limit that was passed. */
+static const char *with_limit(struct exchange *exchange, enum err error, const char *text) {
+    const struct http1_limits *limits = &exchange->codec.limits;
+    uint64_t limit = error == ERR_BODY_TOO_LARGE    ? limits->body_bytes_max
+                     : error == ERR_TARGET_TOO_LONG ? limits->target_bytes_max
+                                                    : limits->header_bytes_max;
+    return str_ends(str_of(text), STR("than the limit"))
+               ? arena_format(&exchange->http.arena, "%s of %llu bytes", text,
+                              (unsigned long long)limit)
+               : text;
+}
+
 void exchange_refuse(struct exchange *exchange, enum err error, const char *text) {
+    text = with_limit(exchange, error, text);
     struct connection *connection = exchange->connection;
     struct http1 *codec = &exchange->codec;
     struct http_refusal refusal = {
