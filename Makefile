@@ -36,6 +36,17 @@ build: ## Build build/release/inferd (another kind: make build PRESET=dev)
 	@tools/deps.sh build $(if $(filter fuzz,$(PRESET)),fuzz)
 	@tools/build.sh $(PRESET)
 
+PREFIX ?= /usr/local
+
+.PHONY: install
+install: build ## Install inferd and the libraries it brings under DESTDIR/PREFIX (/usr/local)
+	@install -Dm755 build/release/inferd $(DESTDIR)$(PREFIX)/bin/inferd
+	@install -d $(DESTDIR)$(PREFIX)/lib
+	@for library in build/release/lib/lib{onnxruntime,yyjson}.so.*; do \
+		[ ! -e "$$library" ] || cp -P "$$library" $(DESTDIR)$(PREFIX)/lib/; \
+	done
+	@echo "make: installed $(DESTDIR)$(PREFIX)/bin/inferd"
+
 .PHONY: test
 test: ## Build and pass every test: plain, AddressSanitizer, ThreadSanitizer, and the checks
 	@tools/test.sh all
