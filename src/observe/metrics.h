@@ -82,8 +82,8 @@ void metric_set_counter(struct metric_group *group, enum metric_id id, uint32_t 
  * scrape. Borrowed for good. */
 void metrics_set_build(struct metrics *metrics, const char *version);
 
-/* Variants, in the order of their lists in metrics_table.c. STATES follow model/state.def (a test of
- * the model layer says so). */
+/* Variants, in the order of their lists in metrics_table.c. STATES follow model/state.def: a test
+ * of the model layer says so. */
 enum metric_reason {
     REASON_QUEUE_FULL,
     REASON_DEADLINE,
