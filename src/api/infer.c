@@ -23,17 +23,29 @@ static uint64_t now_of(const struct call *call) {
     return clock_now(call->loop->service->clock);
 }
 
+/* The Inference-Header-Content-Length; two of them could be read differently by two readers. */
+static enum err read_json_length(const struct http_request *request, size_t body_length,
+                                 int64_t *ret, struct err_text *text) {
+    static const struct str name = {"Inference-Header-Content-Length", 31};
+    size_t found = 0;
+    for (size_t i = 0; i < request->header_count; i++)
+        found += str_eq_nocase(request->headers[i].name, name);
+    *ret = V2_NO_HEADER_LENGTH;
+    if (found == 0)
+        return ERR_OK;
+    if (found > 1)
+        return err_set(text, ERR_INVALID, "%s came %zu times", name.p, found);
+    return v2_header_length_read(http_header_find(request, name), body_length, ret, text);
+}
+
 static enum err read_request(struct call *call, struct infer *infer, struct err_text *text) {
     char *body;
     size_t length;
     enum err e = call_plain_body(call, &body, &length, text);
     if (e)
         return e;
-    int64_t json_length = V2_NO_HEADER_LENGTH;
-    struct str header =
-        http_header_find(&call->exchange->request, STR("Inference-Header-Content-Length"));
-    if (header.p)
-        e = v2_header_length_read(header, length, &json_length, text);
+    int64_t json_length;
+    e = read_json_length(&call->exchange->request, length, &json_length, text);
     if (e)
         return e;
     struct v2_limits limits = {call->loop->service->options.tensor_bytes_max};

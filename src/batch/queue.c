@@ -49,11 +49,12 @@ static void receive(struct message *message) {
 struct tensor batch_job_output(const struct batch_job *job, size_t i) {
     CHECK(job->result && i < job->result->output_count);
     struct tensor output = job->result->outputs[i];
-    if (job->row_count == 0 || !output.data || output.rank == 0 || output.shape[0] <= 0)
+    if (job->row_count == 0 || output.rank == 0 || output.shape[0] <= 0)
         return output;
     int64_t row = output.count / output.shape[0];
-    output.data =
-        (char *)output.data + (size_t)(job->row_first * row) * datatype_size(output.datatype);
+    if (output.data) /* NULL when rows have no elements; they are rows all the same */
+        output.data =
+            (char *)output.data + (size_t)(job->row_first * row) * datatype_size(output.datatype);
     output.shape[0] = job->row_count;
     output.count = job->row_count * row;
     return output;

@@ -1,8 +1,10 @@
 /* inferd: one program, one file a subcommand. */
 #include "cmd/commands.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct {
     const char *name;
@@ -25,7 +27,19 @@ static int usage(FILE *out) {
     return out == stdout ? 0 : EXIT_USAGE;
 }
 
+/* A closed stdin, stdout or stderr would be the next descriptor that is opened, and be written to.
+ */
+static void open_standard_descriptors(void) {
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
 int main(int argc, char **argv) {
+    open_standard_descriptors();
     if (argc < 2)
         return usage(stderr);
     if (strcmp(argv[1], "--version") == 0)

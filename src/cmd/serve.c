@@ -3,6 +3,8 @@
 #include "cmd/commands.h"
 #include "cmd/server.h"
 
+#include <malloc.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +12,7 @@
 
 extern char **environ;
 
-enum { PROBLEMS_MAX = 1 << 20 };
+enum { PROBLEMS_MAX = 1 << 20, LARGE_BLOCK_BYTES = 1 << 20 };
 
 static int help(const char *command, const char *what) {
     struct buffer text;
@@ -50,7 +52,17 @@ int command_serve(int argc, char **argv) {
     int status;
     if (!config_or_exit(argc, argv, "serve", &config, &status))
         return status;
+    /* Large blocks go back to the system when they are freed. glibc's own threshold grows with the
+     * first large block and keeps hundreds of megabytes after a few large requests. */
+    mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES);
+    mallopt(M_TRIM_THRESHOLD, 2 * LARGE_BLOCK_BYTES);
     signal(SIGPIPE, SIG_IGN);
+    /* A stop that comes before the server can hear it waits; threads are born with it blocked. */
+    sigset_t stops;
+    sigemptyset(&stops);
+    sigaddset(&stops, SIGTERM);
+    sigaddset(&stops, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &stops, NULL);
     struct server *server = NULL;
     struct err_text text;
     if (server_new(&config, &server, &text)) {
@@ -58,6 +70,7 @@ int command_serve(int argc, char **argv) {
         server_config_done(&config);
         return EXIT_PROBLEM;
     }
+    pthread_sigmask(SIG_UNBLOCK, &stops, NULL);
     if (!server_run(server) || !server_free(&server)) {
         server_abandon(server);
         _exit(0);

@@ -6,13 +6,41 @@
 #include "inferd_version.h"
 
 #include <stdio.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
-enum { THREADS_MAX = 256 /* as the options loops and executors allow */, LISTEN_BACKLOG = 1024 };
+enum {
+    DESCRIPTORS_RESERVED = 256, /* for management, models, threads and files */
+    THREADS_MAX = 256 /* as the options loops and executors allow */,
+    LISTEN_BACKLOG = 1024
+};
 
 /* As configured, or as many as there are cores. */
 static uint32_t threads_wanted(int64_t configured, const struct machine_cores *cores) {
     return MIN(configured ? (uint32_t)configured : cores->threads, THREADS_MAX);
+}
+
+/* As many descriptors as the system allows; data connections leave some for the rest of the server.
+ */
+static void size_descriptors(struct server *server) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit))
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur == RLIM_INFINITY)
+        return;
+    uint64_t wanted = (uint64_t)server->config->limits_connections_max;
+    uint64_t room =
+        limit.rlim_cur > DESCRIPTORS_RESERVED ? limit.rlim_cur - DESCRIPTORS_RESERVED : 1;
+    server->data_connections_max = (uint32_t)MIN(wanted, room);
+    if (room >= wanted)
+        return;
+    struct log_line line;
+    log_begin(&line, server->main_ring, LOG_WARN, "connections_limited");
+    log_u64(&line, "connections_max", room);
+    log_u64(&line, "configured", wanted);
+    log_u64(&line, "open_files_max", limit.rlim_cur);
+    log_end(&line);
 }
 
 static void make_observers(struct server *server) {
@@ -103,8 +131,10 @@ static enum err open_listeners(struct server *server, struct err_text *text) {
         .tls = server->data_tls,
         .handler = &service_handler,
     };
+    options.limits.connections_max = server->data_connections_max;
     if (!e)
         e = open_data_listeners(server, &options, text);
+    options.limits = wire_limits(config);
     options.name = "management";
     options.host = config->management_host;
     options.port = (uint16_t)config->management_port;
@@ -211,6 +241,8 @@ enum err server_new(const struct server_config *config, struct server **ret,
     server->started_ns = clock_now(server->clock);
     make_observers(server);
     log_starting(server);
+    server->data_connections_max = (uint32_t)config->limits_connections_max;
+    size_descriptors(server);
     make_loops(server);
     enum err e = server_read_tokens(server, text);
     if (!e)
@@ -243,6 +275,8 @@ static uint64_t patience_left(const struct server *server) {
 
 bool server_run(struct server *server) {
     loop_run(server->control);
+    if (!server->drained)
+        return false; /* a data loop may be inside a run */
     for (uint32_t i = 0; i < server->data_loop_count; i++) {
         loop_stop(server->data_loops[i].loop);
         loop_join(server->data_loops[i].loop);

@@ -38,6 +38,7 @@ struct server {
     struct model_manager *manager;
     struct service service;
     struct data_loop *data_loops;
+    uint32_t data_connections_max;      /* as configured, or what open files allow */
     _Atomic(uint32_t) data_connections; /* of all data loops */
     struct loop *control;
     struct api_loop control_api;

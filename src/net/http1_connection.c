@@ -96,16 +96,16 @@ static void deliver(struct connection *connection) {
     options->handler->request(options->handler_context, &exchange->http);
 }
 
-/* Whole bodies must not take longer than the timeout plus what the slowest allowed client needs. */
+/* Has the body taken longer than the timeout plus what the slowest allowed client needs for the
+ * bytes that came? What is only promised buys no time. */
 static bool too_slow(const struct connection *connection) {
     const struct exchange *exchange = connection->exchange;
     const struct http_limits *limits = &connection->listener->options.limits;
     const struct http1 *codec = &exchange->codec;
     if (limits->body_bytes_per_s_min == 0 || limits->body_timeout_ns == 0)
         return false;
-    uint64_t length = MAX(codec->body_expected, (uint64_t)codec->body_length);
-    double allowed_ns = (double)limits->body_timeout_ns +
-                        (double)length * NS_PER_S / (double)limits->body_bytes_per_s_min;
+    double allowed_ns = (double)limits->body_timeout_ns + (double)codec->body_length * NS_PER_S /
+                                                              (double)limits->body_bytes_per_s_min;
     uint64_t taken_ns = loop_now_ns(connection->loop) - exchange->body_started_ns;
     return (double)taken_ns > allowed_ns;
 }

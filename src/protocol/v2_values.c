@@ -26,13 +26,14 @@ static const struct {
     [8] = {UINT64_MAX, INT64_MIN, INT64_MAX},
 };
 
-/* Beyond it a real number in the text may have been rounded to another integer. */
-#define EXACT_MAX 0x1p53
+/* From here on a real number in the text may have been rounded to another integer, or to one at
+ * all. */
+#define EXACT_MAX 0x1p52
 
 static enum fault real_as_integer(double real, int64_t *ret) {
     if (real != trunc(real))
         return FAULT_FRACTION;
-    if (real > EXACT_MAX || real < -EXACT_MAX)
+    if (real >= EXACT_MAX || real <= -EXACT_MAX)
         return FAULT_INEXACT;
     *ret = (int64_t)real;
     return FAULT_NONE;
@@ -235,7 +236,7 @@ static enum err fail_at(const struct v2_reader *reader, const struct tensor_spec
         break;
     case FAULT_INEXACT:
         snprintf(what, sizeof what,
-                 "a real number beyond 2^53, which may not be exact: write %s (%s)", expected,
+                 "a real number of 2^52 or more, which may not be exact: write %s (%s)", expected,
                  datatype);
         break;
     case FAULT_KIND:

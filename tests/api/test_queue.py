@@ -13,7 +13,7 @@ pytestmark = pytest.mark.tsan
 
 ECHO = request(array_tensor("INPUT0", np.ones((1, 4), np.float32)))
 PATH = "/v2/models/slow/infer"
-RUN_S = 0.4
+RUN_S = 0.8
 # Fixed shapes: each request is a run of its own.
 SLOW = f"input INPUT0 FP32 [1,4]\noutput OUTPUT0 FP32 [1,4]\nsleep_us {int(RUN_S * 1e6)}\n"
 NO_WARM_UP = "warmup: false\nbatching:\n  inline_max: 0\n"
@@ -25,7 +25,7 @@ def numbered(number, **rest):
 
 @pytest.fixture
 def queued(start_server, repository):
-    """One executor, and room for three requests of a model: `slow` takes 0.4 s, `echo` nothing."""
+    """One executor, and room for three requests of a model: `slow` takes 0.8 s, `echo` nothing."""
     repository.fake("echo").fake("slow", SLOW).settings("slow", NO_WARM_UP)
     return start_server({"repository.path": repository.path, "engine": "fake", "executors": 1,
                          "batching.queue_max": 3})

@@ -491,8 +491,21 @@ static void test_a_large_batch_does_not_keep_its_memory(void **state) {
     bench_done(&bench);
 }
 
+static void test_rows_without_elements_are_shared_out_too(void **state) {
+    (void)state;
+    struct tensor output = {.datatype = DATATYPE_FP32, .rank = 2, .shape = {4, 0}};
+    struct engine_result result = {.output_count = 1, .outputs = &output};
+    struct batch_job job = {.result = &result, .row_first = 1, .row_count = 2};
+    struct tensor mine = batch_job_output(&job, 0);
+    assert_int_equal(mine.shape[0], 2);
+    assert_int_equal(mine.shape[1], 0);
+    assert_int_equal(mine.count, 0);
+    assert_null(mine.data);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rows_without_elements_are_shared_out_too),
         cmocka_unit_test(test_a_turns_requests_run_in_batches_and_each_gets_its_rows),
         cmocka_unit_test(test_what_waits_for_an_executor_runs_in_one_batch),
         cmocka_unit_test(test_requests_of_different_shapes_never_mix),
