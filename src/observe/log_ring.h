@@ -40,8 +40,7 @@ struct log {
     int done_fd; /* eventfd: from the writer, at its end */
     const struct clock *clock;
     _Atomic int level;
-    _Atomic int
-        state; /* enum log_writer_state; seq_cst against head: see log_end and nap */
+    _Atomic int state; /* enum log_writer_state; seq_cst against head: see log_end and nap */
     _Atomic bool stopping;
     _Atomic uint64_t written;
     _Atomic uint64_t lost; /* lines that the descriptor refused */
