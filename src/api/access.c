@@ -28,9 +28,10 @@ enum err access_check(const struct call *call, struct err_text *text) {
             return ERR_OK;
         return err_set(text, ERR_UNAUTHENTICATED,
                        "this call needs the data token: Authorization: Bearer <token>");
-    default:
-        return ERR_OK;
+    case NEEDS_NOTHING:
+        break;
     }
+    return ERR_OK;
 }
 
 void access_read_origin(struct call *call) {

@@ -212,29 +212,19 @@ static void count_statistics(const struct call *call, bool success, uint64_t tot
 }
 
 static void count_rejection(const struct call *call) {
-    enum metric_reason reason;
-    switch (call->err) {
-    case ERR_QUEUE_FULL:
-        reason = REASON_QUEUE_FULL;
-        break;
-    case ERR_DEADLINE:
-        reason = REASON_DEADLINE;
-        break;
-    case ERR_CANCELLED:
-        reason = REASON_CANCELLED;
-        break;
-    case ERR_SHUTTING_DOWN:
-        reason = REASON_SHUTDOWN;
-        break;
-    case ERR_INVALID:
-    case ERR_BAD_CODING:
-    case ERR_BODY_TOO_LARGE:
-        reason = REASON_INVALID;
-        break;
-    default:
-        return;
-    }
-    metric_add(call->version->metrics, call->loop->shard, METRIC_REJECTED, reason, 1);
+    static const struct {
+        enum err err;
+        enum metric_reason reason;
+    } reasons[] = {
+        {ERR_QUEUE_FULL, REASON_QUEUE_FULL},  {ERR_DEADLINE, REASON_DEADLINE},
+        {ERR_CANCELLED, REASON_CANCELLED},    {ERR_SHUTTING_DOWN, REASON_SHUTDOWN},
+        {ERR_INVALID, REASON_INVALID},        {ERR_BAD_CODING, REASON_INVALID},
+        {ERR_BODY_TOO_LARGE, REASON_INVALID},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(reasons); i++)
+        if (reasons[i].err == call->err)
+            metric_add(call->version->metrics, call->loop->shard, METRIC_REJECTED,
+                       reasons[i].reason, 1);
 }
 
 void infer_finished(struct call *call, const struct http_sent *sent) {
