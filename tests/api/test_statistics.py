@@ -14,6 +14,7 @@ def rows(count):
 
 
 def statistics(server, model="add_sub", path="/stats"):
+    server.let_counts_settle()
     reply = server.get(f"/v2/models/{model}{path}")
     assert reply.status == 200, reply.body
     (one,) = reply.json["model_stats"]
@@ -99,6 +100,7 @@ def test_concurrent_requests_add_up(server):
 
 
 def test_all_models_at_once(server):
+    server.let_counts_settle()
     listed = server.get("/v2/models/stats").json["model_stats"]
     assert {"add_sub", "mlp", "slow", "breast-cancer"} <= {one["name"] for one in listed}
     for one in listed:
@@ -113,6 +115,7 @@ def test_versions_are_counted_apart(start_server, repository):
     server.infer("versions", body, version=1)
     server.infer("versions", body, version=1)
     server.infer("versions", body)
+    server.let_counts_settle()
     counts = {one["version"]: one["inference_count"]
               for one in server.get("/v2/models/versions/stats").json["model_stats"]}
     assert counts == {"1": 2, "2": 0, "10": 1}

@@ -244,7 +244,12 @@ class Server:
         assert reply.status == 200, reply.body
         return {(row["name"], row.get("version")): row for row in reply.json}
 
+    def let_counts_settle(self):
+        """An answer is counted when it is out, which a client may see a moment earlier."""
+        time.sleep(0.05 * PATIENCE)
+
     def metrics(self, accept=None):
+        self.let_counts_settle()
         headers = {"Accept": accept} if accept else {}
         reply = self.get("/metrics", headers=headers, listener="management")
         assert reply.status == 200, reply.body
