@@ -25,7 +25,8 @@ struct err_text {
 /* Writes the text (cut at ERR_TEXT_MAX, on a UTF-8 boundary) and returns `e`. `text` may be NULL.
  */
 enum err err_set(struct err_text *text, enum err e, const char *format, ...) PRINTF_LIKE(3, 4);
-enum err err_set_v(struct err_text *text, enum err e, const char *format, va_list args);
+enum err err_set_v(struct err_text *text, enum err e, const char *format, va_list args)
+    PRINTF_LIKE(3, 0);
 
 const char *err_name(enum err e);         /* "QUEUE_FULL" */
 const char *err_default_text(enum err e); /* the table's last column */

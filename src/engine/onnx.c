@@ -225,7 +225,8 @@ static enum err onnx_load(struct engine *base, const char *path,
     const struct signature *signature = &model->signature;
     model->input_names = names_of(signature->inputs, signature->input_count);
     model->output_names = names_of(signature->outputs, signature->output_count);
-    model->output_mask = UINT64_MAX >> (SIGNATURE_TENSORS_MAX - signature->output_count);
+    if (signature->output_count > 0)
+        model->output_mask = UINT64_MAX >> (SIGNATURE_TENSORS_MAX - signature->output_count);
     *ret = &model->model;
     return ERR_OK;
 }
