@@ -306,7 +306,7 @@ void client_done(struct client *client) {
 bool client_try_send_n(struct client *client, const void *p, size_t n) {
     const char *at = p;
     while (n > 0) {
-        ssize_t sent = send(client->fd, at, n, MSG_NOSIGNAL);
+        ssize_t sent = TEMP_FAILURE_RETRY(send(client->fd, at, n, MSG_NOSIGNAL));
         if (sent <= 0)
             return false;
         at += sent;
@@ -326,7 +326,7 @@ void client_send(struct client *client, const char *text) {
 /* More bytes: their number, 0 at the end, -1 when none came in time or on an error. */
 static ssize_t client_read(struct client *client, int ms) {
     struct pollfd poll_fd = {.fd = client->fd, .events = POLLIN};
-    if (poll(&poll_fd, 1, ms) != 1) {
+    if (TEMP_FAILURE_RETRY(poll(&poll_fd, 1, ms)) != 1) {
         errno = ETIMEDOUT;
         return -1;
     }

@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "net/loop.h"
 
+#include <errno.h>
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -166,7 +167,7 @@ static void test_does_not_spin_without_descriptors(void **state) {
     struct timeval patience = {.tv_sec = 3};
     setsockopt(waiting, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     char byte;
-    ssize_t n = recv(waiting, &byte, 1, 0);
+    ssize_t n = TEMP_FAILURE_RETRY(recv(waiting, &byte, 1, 0));
     client_send(&client, GET("/now"));
     const char *response = client_try_response(&client, false);
     setrlimit(RLIMIT_NOFILE, &old);

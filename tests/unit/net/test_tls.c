@@ -280,10 +280,10 @@ static void test_a_drain_ends_idle_connections_soon(void **state) {
     buffer_add_char(&asking.in, '\0');
     assert_starts(asking.in.data, "HTTP/1.1 200 OK\r\n");
     assert_int_equal(tls_client_read(&silent, 1), SSL_ERROR_ZERO_RETURN);
-    assert_in_range(test_now_ms() - start, 400, 1000);
+    assert_in_range(test_now_ms() - start, 400, 5000);
     assert_int_equal(tls_client_read(&late, 1), SSL_ERROR_ZERO_RETURN);
-    assert_true(client_sees_end(&half, 2000));
-    assert_in_range(test_now_ms() - start, 400, 2000);
+    assert_true(client_sees_end(&half, 5000));
+    assert_in_range(test_now_ms() - start, 400, 5000);
     tls_client_done(&silent);
     tls_client_done(&late);
     tls_client_done(&asking);

@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "base/num.h"
 
+#include <errno.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
@@ -49,6 +50,15 @@ void identity_write(const struct identity *identity, const char *certificate_fil
     }
 }
 
+/* Whether a signal, or a stop and a continue, ended a call that returned n and is to be repeated:
+ * with SO_RCVTIMEO the kernel does not repeat it by itself. */
+static bool interrupted(const SSL *ssl, int n) {
+    if (n > 0 || errno != EINTR)
+        return false;
+    int error = SSL_get_error(ssl, n);
+    return error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE;
+}
+
 struct tls_client tls_client_new(uint16_t port, const struct tls_client_options *options) {
     struct tls_client client = {.plain = client_new(port)};
     buffer_init(&client.in, 1 << 28);
@@ -71,7 +81,11 @@ struct tls_client tls_client_new(uint16_t port, const struct tls_client_options 
     if (options->session)
         SSL_set_session(client.ssl, options->session);
     SSL_set_fd(client.ssl, client.plain.fd);
-    client.ready = SSL_connect(client.ssl) == 1;
+    int n;
+    do {
+        n = SSL_connect(client.ssl);
+    } while (interrupted(client.ssl, n));
+    client.ready = n == 1;
     return client;
 }
 
@@ -83,13 +97,18 @@ void tls_client_done(struct tls_client *client) {
 }
 
 void tls_client_send(struct tls_client *client, const void *p, size_t n) {
-    SSL_write(client->ssl, p, (int)n);
+    int sent;
+    do {
+        sent = SSL_write(client->ssl, p, (int)n);
+    } while (interrupted(client->ssl, sent));
 }
 
 int tls_client_read(struct tls_client *client, size_t until) {
     while (client->in.used < until) {
         char *to = buffer_reserve(&client->in, 16384);
         int n = SSL_read(client->ssl, to, (int)MIN((size_t)16384, until - client->in.used));
+        if (interrupted(client->ssl, n))
+            continue;
         if (n <= 0)
             return SSL_get_error(client->ssl, n);
         client->in.used += (size_t)n;
