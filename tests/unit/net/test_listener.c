@@ -5,8 +5,8 @@
 #include "base/memory.h"
 #include "net/loop.h"
 
-#include <errno.h>
 #include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
