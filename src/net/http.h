@@ -46,6 +46,7 @@ struct http_request {
      * finished(). */
     char *body;
     size_t body_length;
+    bool http2; /* :authority comes as the header "host", other pseudo headers not at all */
 };
 
 /* The first one of that name; p == NULL: absent. */
@@ -73,6 +74,9 @@ struct http_response {
     const struct str *parts;
     size_t part_count;
     bool close; /* close the connection after this response */
+    /* HTTP/2 only (HTTP/1.1 drops them): sent after the body. Read during the call. */
+    const struct http_header *trailers;
+    size_t trailer_count;
 };
 
 /* Headers and parts arrays are read during the call; the bytes that parts point to live until
@@ -85,6 +89,25 @@ void http_respond(struct http_exchange *exchange, const struct http_response *re
 void http_exchange_hold(struct http_exchange *exchange);
 /* May call finished() before it returns. */
 void http_exchange_release(struct http_exchange *exchange);
+
+/* ---- Streams: requests and responses in pieces, HTTP/2 only ----
+ * When handler->streams says so at the end of the request's head, request() is called at once with
+ * an empty body; its bytes come by data(). The answer is either one http_respond (a failure), or
+ * http_stream_begin, any number of http_stream_write, http_stream_end. After cancelled(), writes are
+ * dropped, and http_stream_end (or http_respond) is still owed once. */
+
+/* The head of the answer: status 200. Headers are copied. */
+void http_stream_begin(struct http_exchange *exchange, const struct http_header *headers,
+                       size_t header_count);
+/* Appends to the answer; the bytes are copied. Returns how many bytes of the answer wait for the
+ * peer's window and the socket: the handler stops reading requests while it is large. */
+size_t http_stream_write(struct http_exchange *exchange, const struct str *parts,
+                         size_t part_count);
+/* finished() may be called before this returns. Trailers are copied. */
+void http_stream_end(struct http_exchange *exchange, const struct http_header *trailers,
+                     size_t trailer_count);
+/* `n` bytes that data() brought are dealt with: the peer may send as many more. */
+void http_stream_consumed(struct http_exchange *exchange, size_t n);
 
 struct http_sent {
     int status;
@@ -124,4 +147,12 @@ struct http_handler {
     void (*cancelled)(void *context, struct http_exchange *exchange);
     void (*finished)(void *context, struct http_exchange *exchange, const struct http_sent *sent);
     void (*refused)(void *context, struct loop *loop, struct http_refusal *refusal);
+    /* HTTP/2: is this a stream? Called with the head only. NULL: none is. */
+    bool (*streams)(void *context, const struct http_request *request);
+    /* A piece of a stream's body, good during the call; last: nothing follows (n may be 0). Not
+     * called after the answer has ended. */
+    void (*data)(void *context, struct http_exchange *exchange, struct str bytes, bool last);
+    /* The answer's waiting bytes (see http_stream_write) have fallen below half a megabyte again.
+     * May be NULL. */
+    void (*writable)(void *context, struct http_exchange *exchange);
 };
