@@ -9,12 +9,15 @@
 
 #include "observe/machine_files.h"
 
+#include "base/check.h"
 #include "base/num.h"
 
 #include <dirent.h>
 #include <sched.h>
 #include <stdio.h>
 #include <unistd.h>
+
+enum { CPU_NUMBER_MAX = 1 << 20 };
 
 /* A limit in bytes from which on cgroup v1 means "none" (it says LONG_MAX rounded to a page). */
 #define MEMORY_UNLIMITED (UINT64_C(1) << 60)
@@ -70,16 +73,56 @@ static uint32_t count_affinity(void) {
     return 1;
 }
 
+/* CPUs of a list as in cpuset(7): "0-3,8". 0 when it says none, or is no such list. */
+static uint32_t count_list(struct str list) {
+    struct str item, first_text;
+    uint64_t count = 0;
+    while (str_split(&list, ',', &item)) {
+        struct str last_text = item;
+        uint64_t first, last;
+        if (!str_split(&last_text, '-', &first_text) || !str_to_u64(first_text, &first))
+            return 0;
+        last = first;
+        if (last_text.p && !str_to_u64(last_text, &last))
+            return 0;
+        if (last < first || last > CPU_NUMBER_MAX)
+            return 0;
+        count += last - first + 1;
+    }
+    return count <= CPU_NUMBER_MAX ? (uint32_t)count : 0;
+}
+
+/* The kernel gives each group a part of its parent's, so the innermost that says one is the
+ * tightest. v1 has the file without "effective" in containers of older kernels. */
+static uint32_t count_cpuset(const char *root) {
+    static const char *const names[] = {"cpuset.cpus.effective", "cpuset.effective_cpus",
+                                        "cpuset.cpus"};
+    struct cgroup group;
+    struct machine_file file;
+    if (!cgroup_find(root, "cpuset", &group))
+        return 0;
+    do {
+        for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+            uint32_t count = cgroup_read(&group, names[i], &file) ? count_list(file.text) : 0;
+            if (count > 0)
+                return count;
+        }
+    } while (cgroup_to_parent(&group));
+    return 0;
+}
+
 void machine_read_cores(const char *root, struct machine_cores *ret) {
     struct cgroup group, limiting = {.v2 = false};
     bool found = cgroup_find(root, "cpu", &group);
     double quota = found ? find_quota(&group, &limiting) : 0;
-    uint32_t affinity = count_affinity();
-    double in_force = quota > 0 ? MIN(quota, (double)affinity) : (double)affinity;
+    uint32_t affinity = count_affinity(), cpuset = count_cpuset(root);
+    uint32_t allowed = cpuset > 0 ? MIN(cpuset, affinity) : affinity;
+    double in_force = quota > 0 ? MIN(quota, (double)allowed) : (double)allowed;
     uint32_t whole = (uint32_t)in_force;
     *ret = (struct machine_cores){
         .in_force = in_force,
         .affinity = affinity,
+        .cpuset = cpuset,
         .quota = quota,
         .threads = MAX(whole + ((double)whole < in_force), 1u),
         .quota_from = quota <= 0    ? "none"

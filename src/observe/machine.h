@@ -7,8 +7,10 @@
 #include <stdint.h>
 
 struct machine_cores {
-    double in_force;        /* min(affinity, quota); fractions stay */
+    double in_force;        /* min(affinity, cpuset, quota); fractions stay */
     uint32_t affinity;      /* sched_getaffinity */
+    uint32_t cpuset;        /* CPUs of the cgroup's cpuset; 0: unknown. Affinity has it already,
+                               but for kernels in a sandbox that show the host's affinity */
     double quota;           /* cores; 0: none */
     uint32_t threads;       /* ceil(in_force), at least 1: what to size threads by */
     const char *quota_from; /* "cgroup v2", "cgroup v1", "none" */

@@ -163,6 +163,67 @@ static void test_v1_group_below_the_mounted_part(void **state) {
     assert_cores(0.2, 1, "cgroup v1");
 }
 
+static void test_v2_cpuset_bounds_the_cores(void **state) {
+    (void)state;
+    put_file("/proc/self/cgroup", "0::/pod/container\n");
+    put_file("/proc/self/mountinfo", V2_MOUNT);
+    put_file("/sys/fs/cgroup/cpuset.cpus.effective", "0-63\n");
+    put_file("/sys/fs/cgroup/pod/cpuset.cpus.effective", "0-3,8,10-11\n");
+    put_file("/sys/fs/cgroup/pod/container/cpuset.cpus.effective", "\n"); /* inherits */
+    assert_int_equal(cores().cpuset, 7);
+    put_file("/sys/fs/cgroup/pod/container/cpuset.cpus.effective", "3\n");
+    assert_int_equal(cores().cpuset, 1);
+    assert_true(cores().in_force == 1);
+    assert_int_equal(cores().threads, 1);
+    put_file("/sys/fs/cgroup/pod/cpu.max", "30000 100000\n");
+    assert_true(cores().in_force == 0.3); /* the quota is tighter still */
+}
+
+static void test_v1_cpuset_is_read_from_its_own_mount(void **state) {
+    (void)state;
+    put_file("/proc/self/cgroup", "6:cpuset:/docker/abc\n4:cpu:/docker/abc\n");
+    put_file("/proc/self/mountinfo",
+             "31 23 0:27 /docker/abc /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n"
+             "32 23 0:28 /docker/abc /sys/fs/cgroup/cpuset rw - cgroup cgroup rw,cpuset\n");
+    put_file("/sys/fs/cgroup/cpuset/cpuset.cpus", "2\n");
+    assert_int_equal(cores().cpuset, 1);
+    assert_true(cores().in_force == 1);
+    put_file("/sys/fs/cgroup/cpuset/cpuset.effective_cpus", "0-4095\n"); /* this one counts */
+    assert_int_equal(cores().cpuset, 4096);
+    assert_true(cores().in_force == affinity());
+}
+
+static void test_a_cpuset_that_is_no_list_is_unknown(void **state) {
+    (void)state;
+    static const char *const bad[] = {"",     "\n",   "a\n",  "3-1\n",
+                                      "0-\n", "-3\n", "1,\n", "0-99999999\n"};
+    put_file("/proc/self/cgroup", "0::/\n");
+    put_file("/proc/self/mountinfo", V2_MOUNT);
+    for (size_t i = 0; i < 8; i++) {
+        put_file("/sys/fs/cgroup/cpuset.cpus.effective", bad[i]);
+        assert_int_equal(cores().cpuset, 0);
+        assert_true(cores().in_force == affinity());
+    }
+}
+
+/* What a hybrid host shows: the quota in v1, memory in v2. */
+static void test_a_changed_quota_is_seen_by_the_next_reading(void **state) {
+    (void)state;
+    put_file("/proc/self/cgroup", "4:cpu:/\n0::/\n");
+    put_file("/proc/self/mountinfo",
+             "31 23 0:27 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n"
+             "30 23 0:26 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n");
+    put_file("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n");
+    put_file("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "40000\n");
+    put_file("/sys/fs/cgroup/unified/memory.max", "5000000\n");
+    struct machine_throttling now;
+    machine_read_throttling(root, &now);
+    assert_int_equal(now.memory_limit_bytes, 5000000);
+    assert_cores(0.4, 1, "cgroup v1");
+    put_file("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "80000\n");
+    assert_cores(0.8, 1, "cgroup v1");
+}
+
 static void test_nonsense_is_no_limit(void **state) {
     (void)state;
     static const char *const bad[] = {"", "\n", "x y\n", "100000\n", "100000 0\n", "100000 \n"};
@@ -275,6 +336,10 @@ int main(void) {
         WITH_ROOT(test_path_above_the_namespace_is_the_mount),
         WITH_ROOT(test_v1_quota_is_read_from_its_own_mount),
         WITH_ROOT(test_v1_group_below_the_mounted_part),
+        WITH_ROOT(test_v2_cpuset_bounds_the_cores),
+        WITH_ROOT(test_v1_cpuset_is_read_from_its_own_mount),
+        WITH_ROOT(test_a_cpuset_that_is_no_list_is_unknown),
+        WITH_ROOT(test_a_changed_quota_is_seen_by_the_next_reading),
         WITH_ROOT(test_nonsense_is_no_limit),
         WITH_ROOT(test_v2_throttling_comes_from_the_limiting_group),
         WITH_ROOT(test_v1_throttling_is_in_nanoseconds),
