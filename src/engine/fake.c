@@ -4,6 +4,7 @@
  *   input NAME DATATYPE [-1,4]    output NAME DATATYPE [-1,4]     ("[]": rank 0)
  *   run_us N     each run computes for N µs          sleep_us N   each run sleeps N µs
  *   load_us N    loading sleeps N µs                 fail_load TEXT   loading fails
+ *   gate PATH    each run waits until a file of that name exists
  *   fail TEXT    every run fails (INTERNAL)          fail_every N     every Nth run fails
  *   poison N     a run fails (INVALID) when a row of input 0 begins with the byte N
  *   rows_limit N a run of more than N rows fails     collapse     outputs have the first row only
@@ -20,8 +21,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
-enum { FAKE_FILE_MAX = 65536 };
+enum { FAKE_FILE_MAX = 65536, GATE_POLL_US = 1000 };
 
 struct fake_engine {
     struct engine engine; /* first */
@@ -37,7 +39,7 @@ struct fake_model {
     struct signature signature;
     uint64_t run_us, sleep_us, load_us, fail_every, poison, rows_limit;
     bool has_poison, collapse;
-    char *fail, *fail_load;
+    char *fail, *fail_load, *gate;
     _Atomic uint64_t runs;
 };
 
@@ -92,6 +94,7 @@ static bool parse_line(struct fake_model *model, struct str line) {
     }
     char **text = str_eq_c(key, "fail")        ? &model->fail
                   : str_eq_c(key, "fail_load") ? &model->fail_load
+                  : str_eq_c(key, "gate")      ? &model->gate
                                                : NULL;
     if (text) {
         mem_free(text);
@@ -172,6 +175,7 @@ static void fake_unload(struct engine_model **base) {
     free_specs(&model->signature.outputs, model->signature.output_count);
     mem_free(&model->fail);
     mem_free(&model->fail_load);
+    mem_free(&model->gate);
     mem_free(&model);
 }
 
@@ -291,6 +295,11 @@ static void wait_while_held(struct fake_engine *engine) {
     pthread_mutex_unlock(&engine->lock);
 }
 
+static void wait_for_gate(const struct fake_model *model) {
+    while (model->gate && access(model->gate, F_OK) != 0)
+        sleep_for(GATE_POLL_US);
+}
+
 static bool is_poisoned(const struct fake_model *model, const struct tensor *input) {
     if (!model->has_poison || input->rank == 0 || input->datatype == DATATYPE_BYTES)
         return false;
@@ -308,6 +317,7 @@ static enum err fake_run(struct engine_model *base, const struct tensor *inputs,
     /* relaxed: a counter, nothing hangs on its order */
     uint64_t run = atomic_fetch_add_explicit(&model->runs, 1, memory_order_relaxed) + 1;
     wait_while_held(model->engine);
+    wait_for_gate(model);
     sleep_for(model->sleep_us);
     if (model->run_us > 0)
         compute_for(model->run_us);

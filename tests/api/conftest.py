@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from testenv import Certificates, Curl, Repository, Server, server as server_module
+from testenv import Certificates, Curl, Gate, Repository, Server, server as server_module
 from testenv.waiting import FLAVOUR
 
 TREE = Path(__file__).resolve().parents[2]
@@ -92,6 +92,14 @@ def start_server(tmp_path):
         except AssertionError as error:
             wrong.append(str(error))
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.fixture
+def gate(start_server, tmp_path):
+    """Opened at the latest when the test ends, before its servers are told to."""
+    one = Gate(tmp_path / "gate")
+    yield one
+    one.open()
 
 
 @pytest.fixture

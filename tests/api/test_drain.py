@@ -14,16 +14,16 @@ from testenv.v2 import answer, array_tensor, request
 ECHO = request(array_tensor("INPUT0", np.ones((1, 4), np.float32)))
 
 SLOW_PATH = "/v2/models/slow/infer"
-# Each request is a run of its own, of 0.3 s.
-SLOW = "input INPUT0 FP32 [1,4]\noutput OUTPUT0 FP32 [1,4]\nsleep_us 300000\n"
+# Fixed shapes: each request is a run of its own.
+FIXED = "input INPUT0 FP32 [1,4]\noutput OUTPUT0 FP32 [1,4]\n"
 pytestmark = pytest.mark.tsan
 
 
 @pytest.fixture
-def served(start_server, repository):
-    """served(options) -> a server with the models `echo` and `slow`."""
+def served(start_server, repository, gate):
+    """served(options) -> a server with the models `echo` and `slow`, whose runs wait for the gate."""
     def start(options):
-        repository.fake("echo").fake("slow", SLOW).settings("slow", "warmup: false\n")
+        repository.fake("echo").fake("slow", FIXED + gate.directive).settings("slow", "warmup: false\n")
         return start_server({"repository.path": repository.path, "engine": "fake", **options})
     return start
 
@@ -90,13 +90,15 @@ def test_under_load_no_request_fails(start_server, served_repository, delay):
     assert not wrong, wrong[:5]
 
 
-def test_requests_in_flight_and_in_the_queue_finish(served):
+def test_requests_in_flight_and_in_the_queue_finish(served, gate):
     server = served({"executors": 1})
     clients = [server.raw(seconds=60) for _ in range(4)]
     for client in clients:
         client.request("POST", SLOW_PATH, ECHO)
     until(lambda: server.metrics().value("inferd_requests_in_flight", model="slow") == 4)
     server.signal()
+    server.wait_logged("draining")
+    gate.open()
     for client in clients:
         reply = client.reply()
         assert answer(reply)["OUTPUT0"] == [1] * 4
@@ -133,7 +135,7 @@ def test_a_request_that_is_half_sent_may_finish(served):
     assert server.wait() == 0
 
 
-def test_pipelined_requests_that_have_arrived_are_answered(served):
+def test_pipelined_requests_that_have_arrived_are_answered(served, gate):
     from testenv.rawhttp import request_bytes
     server = served({})
     with server.raw(seconds=60) as raw:
@@ -141,6 +143,8 @@ def test_pipelined_requests_that_have_arrived_are_answered(served):
                  + request_bytes("POST", "/v2/models/echo/infer", ECHO) * 3)
         until(lambda: server.metrics().value("inferd_requests_in_flight", model="slow") == 1)
         server.signal()
+        server.wait_logged("draining")
+        gate.open()
         statuses = []
         try:
             while len(statuses) < 4:
@@ -166,7 +170,7 @@ def test_the_time_to_drain_is_bounded(served):
     server.expected_exit = code
 
 
-def test_after_the_listener_closed_connections_are_refused(served):
+def test_after_the_listener_closed_connections_are_refused(served, gate):
     server = served({})
     with server.raw(seconds=60) as raw:
         raw.request("POST", SLOW_PATH, ECHO)
@@ -182,13 +186,14 @@ def test_after_the_listener_closed_connections_are_refused(served):
                 return False
             return False
         until(refused)
+        gate.open()
         assert raw.reply().status == 200
     assert server.wait() == 0
 
 
 def test_terminated_while_models_load(start_server, repository):
     """Loading is no reason to stay."""
-    repository.fake("late", SLOW + "load_us 1500000\n")
+    repository.fake("late", FIXED + "load_us 1500000\n")
     server = start_server({"repository.path": repository.path, "engine": "fake"}, wait="listening")
     assert server.get("/v2/health/live").status == 200
     server.signal()

@@ -93,7 +93,7 @@ def test_versions_that_go_are_unloaded(live, repository):
 def test_half_copied_folders_are_not_loaded(live, repository):
     """A copy that takes a while, without a rename at its end."""
     repository.add("add_sub").add_version("versions", 1)
-    server = live(**{"repository.settle": "1s"})
+    server = live(**{"repository.settle": "4s"})
     content = (repository.models / "versions/2/model.onnx").read_bytes()
     folder = repository.path / "versions" / "2"
     folder.mkdir()
@@ -280,20 +280,22 @@ def test_200_loads_and_unloads_return_the_memory(start_server, repository, token
     assert server.open_files() <= files + 2
 
 
-def test_the_old_version_is_freed_when_its_last_request_ends(live, repository):
+def test_the_old_version_is_freed_when_its_last_request_ends(live, repository, gate):
     """A slow request keeps its version alive while the model is replaced."""
-    repository.add("add_sub", "slow").settings("slow", "batching:\n  inline_max: 0\n")
-    server = live()
-    long = request({"name": "INPUT0", "datatype": "INT64", "shape": [1], "data": [30000]})
+    fixed = "input INPUT0 FP32 [1,4]\noutput OUTPUT0 FP32 [1,4]\n"
+    repository.fake("slow", fixed + gate.directive)
+    repository.settings("slow", "warmup: false\nbatching:\n  inline_max: 0\n")
+    server = live(engine="fake")
     replies = []
-    thread = threading.Thread(target=lambda: replies.append(server.infer("slow", long)))
+    thread = threading.Thread(target=lambda: replies.append(server.infer("slow", ZEROS)))
     thread.start()
     until(lambda: server.metrics().value("inferd_requests_in_flight", model="slow") == 1)
-    repository.add_version("slow", 2)
+    repository.fake("slow", fixed, version=2)
     server.wait_logged("model_version_state", model="slow", version="2", to="READY")
     assert not server.logged("model_version_state", model="slow", version="1", to="UNLOADED")
+    gate.open()
     thread.join()
-    assert answer(replies[0])["OUTPUT0"] == [30000]
+    assert answer(replies[0])["OUTPUT0"] == [0] * 4
     assert replies[0].json["model_version"] == "1"
     server.wait_logged("model_version_state", model="slow", version="1", to="UNLOADED")
 

@@ -2,20 +2,18 @@
 
 import json
 import threading
-import time
 
 import numpy as np
 import pytest
-from testenv import PATIENCE, until
+from testenv import until
 from testenv.v2 import answer, array_tensor, request
 
 pytestmark = pytest.mark.tsan
 
 ECHO = request(array_tensor("INPUT0", np.ones((1, 4), np.float32)))
 PATH = "/v2/models/slow/infer"
-RUN_S = 0.8
 # Fixed shapes: each request is a run of its own.
-SLOW = f"input INPUT0 FP32 [1,4]\noutput OUTPUT0 FP32 [1,4]\nsleep_us {int(RUN_S * 1e6)}\n"
+FIXED = "input INPUT0 FP32 [1,4]\noutput OUTPUT0 FP32 [1,4]\n"
 NO_WARM_UP = "warmup: false\nbatching:\n  inline_max: 0\n"
 
 
@@ -24,9 +22,9 @@ def numbered(number, **rest):
 
 
 @pytest.fixture
-def queued(start_server, repository):
-    """One executor, and room for three requests of a model: `slow` takes 0.8 s, `echo` nothing."""
-    repository.fake("echo").fake("slow", SLOW).settings("slow", NO_WARM_UP)
+def queued(start_server, repository, gate):
+    """One executor, and room for three requests of a model. Runs of `slow` wait for the gate."""
+    repository.fake("echo").fake("slow", FIXED + gate.directive).settings("slow", NO_WARM_UP)
     return start_server({"repository.path": repository.path, "engine": "fake", "executors": 1,
                          "batching.queue_max": 3})
 
@@ -52,7 +50,7 @@ def assert_answered(clients):
         client.close()
 
 
-def test_beyond_the_queue_is_429_with_retry_after(queued):
+def test_beyond_the_queue_is_429_with_retry_after(queued, gate):
     clients = fill(queued, 3)
     for _ in range(3):
         reply = queued.infer("slow", ECHO)
@@ -62,63 +60,72 @@ def test_beyond_the_queue_is_429_with_retry_after(queued):
     scrape = queued.metrics()
     assert scrape.value("inferd_requests_rejected_total", model="slow", reason="queue_full") == 3
     assert scrape.value("inferd_requests_total", model="slow", code="429") == 3
+    gate.open()
     assert_answered(clients)
     assert queued.infer("slow", ECHO).status == 200, "room again"
 
 
-def test_the_connection_of_a_429_stays_usable(queued):
+def test_the_connection_of_a_429_stays_usable(queued, gate):
     clients = fill(queued, 3)
     with queued.raw() as raw:
         assert raw.post(PATH, ECHO).status == 429
         assert raw.post("/v2/models/echo/infer", ECHO).status == 200
+    gate.open()
     assert_answered(clients)
 
 
-def test_a_slow_model_delays_neither_others_nor_health(queued):
+def test_a_slow_model_delays_neither_others_nor_health(queued, gate):
+    """They are answered while the executor is held."""
     clients = fill(queued, 3)
     for _ in range(5):
-        started = time.monotonic()
         assert queued.infer("echo", ECHO).status == 200
         assert queued.get("/v2/health/live").status == 200
         assert queued.get("/v2/health/ready").status == 200
         assert queued.get("/livez", listener="management").status == 200
-        assert time.monotonic() - started < 0.3 * PATIENCE
-    assert gauge(queued, "requests_in_flight") > 0, "the slow ones were still there"
+    assert gauge(queued, "requests_in_flight") == 3
+    gate.open()
     assert_answered(clients)
 
 
-def test_two_slow_models_share_the_executors(start_server, repository):
+def test_two_slow_models_share_the_executors(start_server, repository, gate):
     """A model with a long queue does not keep another one's only request waiting for its end."""
-    repository.fake("slow", SLOW).settings("slow", NO_WARM_UP)
-    repository.fake("other", SLOW).settings("other", NO_WARM_UP)
-    server = start_server({"repository.path": repository.path, "engine": "fake", "executors": 1})
+    for name in ("slow", "other"):
+        repository.fake(name, FIXED + gate.directive).settings(name, NO_WARM_UP)
+    server = start_server({"repository.path": repository.path, "engine": "fake",
+                           "executors": 1, "loops": 1})
     clients = fill(server, 6)
-    assert server.infer("other", ECHO).status == 200
-    assert gauge(server, "requests_in_flight") >= 3, "it went in between"
-    for client in clients:
-        client.close()
+    with server.raw(seconds=60) as raw:
+        raw.request("POST", "/v2/models/other/infer", ECHO)
+        until(lambda: gauge(server, "requests_in_flight", "other") == 1)
+        gate.open()
+        assert raw.reply().status == 200
+    assert_answered(clients)
+    lines = until(lambda: len(found := server.logged("request", path=PATH)
+                              + server.logged("request", model="other")) == 7 and found)
+    order = [line["model"] for line in sorted(lines, key=lambda line: line["time"])]
+    assert order.index("other") <= 3, "it went in between"
 
 
 @pytest.mark.parametrize("waits", [True, False], ids=["in the queue", "while it runs"])
-def test_the_deadline_of_a_request_is_504(queued, waits):
+def test_the_deadline_of_a_request_is_504(queued, gate, waits):
     clients = fill(queued, 1) if waits else []
-    started = time.monotonic()
     with queued.raw() as raw:
         reply = raw.post(PATH, numbered(7, parameters={"timeout": 50_000}))
-        took = time.monotonic() - started
         assert reply.status == 504
         assert reply.error.startswith("Request timeout expired") and "slow" in reply.error
-        assert took < RUN_S * 0.75 * PATIENCE, "at once, not when the run has ended"
+        if not waits:
+            gate.open()  # until its run has ended a request holds its connection
         assert raw.post("/v2/models/echo/infer", ECHO).status == 200, "the connection stays usable"
     scrape = queued.metrics()
     assert scrape.value("inferd_requests_rejected_total", model="slow", reason="deadline") == 1
     assert scrape.value("inferd_requests_total", model="slow", code="504") == 1
+    gate.open()
     assert_answered(clients)
     assert queued.infer("slow", ECHO).status == 200
 
 
-def test_the_server_s_deadline(start_server, repository):
-    repository.fake("slow", SLOW).settings("slow", NO_WARM_UP)
+def test_the_server_s_deadline(start_server, repository, gate):
+    repository.fake("slow", FIXED + gate.directive).settings("slow", NO_WARM_UP)
     server = start_server({"repository.path": repository.path, "engine": "fake", "executors": 1,
                            "limits.request_timeout": "100ms"})
     assert server.infer("slow", ECHO).status == 504
@@ -126,8 +133,8 @@ def test_the_server_s_deadline(start_server, repository):
     assert server.infer("slow", longer).status == 504, "a request may only shorten it"
 
 
-def test_a_model_s_own_deadline(start_server, repository):
-    repository.fake("slow", SLOW).settings("slow", NO_WARM_UP + "request_timeout: 100ms\n")
+def test_a_model_s_own_deadline(start_server, repository, gate):
+    repository.fake("slow", FIXED + gate.directive).settings("slow", NO_WARM_UP + "request_timeout: 100ms\n")
     server = start_server({"repository.path": repository.path, "engine": "fake"})
     assert server.infer("slow", ECHO).status == 504
 
@@ -144,13 +151,15 @@ def test_a_deadline_that_is_none(queued, timeout):
 
 
 @pytest.mark.parametrize("how", ["close", "reset"])
-def test_a_client_that_goes_away_frees_its_place(queued, how):
+def test_a_client_that_goes_away_frees_its_place(queued, gate, how):
     clients = fill(queued, 3)
     assert queued.infer("slow", ECHO).status == 429
     getattr(clients[2], how)()
     until(lambda: gauge(queued, "requests_in_flight") < 3, what="the freed place")
     with queued.raw(seconds=60) as raw:
         raw.request("POST", PATH, numbered(7))
+        until(lambda: gauge(queued, "requests_in_flight") == 3)
+        gate.open()
         assert_answered(clients[:2])
         assert answer(raw.reply())["OUTPUT0"] == [7] * 4
     scrape = queued.metrics()
@@ -158,26 +167,30 @@ def test_a_client_that_goes_away_frees_its_place(queued, how):
     assert scrape.value("inferd_model_runs_total", model="slow") == 3, "what was given up never ran"
 
 
-def test_a_client_that_goes_away_while_its_request_runs(queued):
+def test_a_client_that_goes_away_while_its_request_runs(queued, gate):
     (client,) = fill(queued, 1)
     client.reset()
+    gate.open()
     assert queued.infer("slow", ECHO).status == 200
     until(lambda: gauge(queued, "requests_in_flight") == 0)
 
 
-def test_a_server_that_ends_while_an_abandoned_request_runs(queued):
+def test_a_server_that_ends_while_an_abandoned_request_runs(queued, gate):
     """Nobody waits for the answer any more, but the executor still holds it."""
     (client,) = fill(queued, 1)
     client.reset()
     queued.signal()
+    queued.wait_logged("draining")
+    gate.open()
     assert queued.wait() == 0
 
 
-def test_a_model_s_own_queue_limit(start_server, repository):
-    repository.fake("slow", SLOW).settings("slow", NO_WARM_UP + "  queue_max: 1\n")
+def test_a_model_s_own_queue_limit(start_server, repository, gate):
+    repository.fake("slow", FIXED + gate.directive).settings("slow", NO_WARM_UP + "  queue_max: 1\n")
     server = start_server({"repository.path": repository.path, "engine": "fake", "executors": 1})
     clients = fill(server, 1)
     assert server.infer("slow", ECHO).status == 429
+    gate.open()
     assert_answered(clients)
 
 
@@ -188,12 +201,10 @@ def test_more_than_one_turn_of_a_loop_can_run(start_server, repository):
     server = start_server({"repository.path": repository.path, "engine": "fake", "loops": 1})
     clients = [server.raw() for _ in range(64)]
     for _ in range(3):
-        started = time.monotonic()
         for client in clients:
             client.request("POST", "/v2/models/echo/infer", ECHO)
         for client in clients:
             assert client.reply().status == 200
-        assert time.monotonic() - started < 2 * PATIENCE
     for client in clients:
         client.close()
 
@@ -253,13 +264,11 @@ def test_clients_that_come_and_go(start_server, repository):
 
 
 def test_requests_beyond_the_queue_never_wait(queued):
-    """Many at once: each is refused quickly."""
+    """Many at once: each is refused while those before them are held."""
     fillers = fill(queued, 3)
     clients = [queued.raw() for _ in range(40)]
-    started = time.monotonic()
     for client in clients:
         client.request("POST", PATH, json.dumps(ECHO))
     assert {client.reply().status for client in clients} == {429}
-    assert time.monotonic() - started < RUN_S * PATIENCE
     for client in clients + fillers:
         client.close()

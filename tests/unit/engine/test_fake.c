@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 static struct engine *engine;
 
@@ -154,6 +155,32 @@ static uint64_t now_us(void) {
     return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
+static char gate[4096];
+
+static void *open_gate_soon(void *unused) {
+    const struct timespec moment = {0, 20000000};
+    nanosleep(&moment, NULL);
+    FILE *file = fopen(gate, "we");
+    assert_non_null(file);
+    fclose(file);
+    return unused;
+}
+
+static void test_a_run_waits_until_its_gate_is_there(void **state) {
+    (void)state;
+    snprintf(gate, sizeof gate, "%s", own_file("gate"));
+    char text[sizeof gate + 256];
+    snprintf(text, sizeof text, HEAD "gate %s\n", gate);
+    struct engine_model *model = load(engine, write_model(text));
+    pthread_t opener;
+    assert_int_equal(pthread_create(&opener, NULL, open_gate_soon, NULL), 0);
+    assert_int_equal(try_run(model, 1, 1), ERR_OK);
+    assert_int_equal(access(gate, F_OK), 0);
+    pthread_join(opener, NULL);
+    assert_int_equal(try_run(model, 1, 1), ERR_OK);
+    engine->ops->unload(&model);
+}
+
 static void test_runs_and_loads_take_the_time_they_are_told(void **state) {
     (void)state;
     uint64_t start_us = now_us();
@@ -194,6 +221,7 @@ int main(void) {
         cmocka_unit_test(test_outputs_are_copies_of_the_inputs),
         cmocka_unit_test(test_runs_fail_as_told),
         cmocka_unit_test(test_collapse_gives_the_first_row_only),
+        cmocka_unit_test(test_a_run_waits_until_its_gate_is_there),
         cmocka_unit_test(test_runs_and_loads_take_the_time_they_are_told),
         cmocka_unit_test(test_a_held_run_waits_until_it_is_released),
     };
