@@ -91,6 +91,7 @@ void access_log_request(struct call *call, const struct http_sent *sent) {
         log_i64(&line, "rows", call->rows);
         log_u64(&line, "queue_us", call->queue_ns / NS_PER_US);
         log_u64(&line, "compute_us", call->compute_ns / NS_PER_US);
+        log_c(&line, "cache", call->cache);
     }
     log_u64(&line, "bytes_in", exchange->wire_bytes_in);
     log_u64(&line, "bytes_out", sent->bytes_out);

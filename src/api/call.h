@@ -29,6 +29,7 @@ struct call {
     struct model_version *version; /* counted; NULL when none was found */
     int64_t rows;                  /* rows asked for; 0 when it did not get that far */
     uint64_t queue_ns, compute_ns;
+    const char *cache; /* "hit", "miss"; NULL without a response cache */
     enum err err;
     const char *reason; /* of a failure, as answered; NULL without */
     bool responded;

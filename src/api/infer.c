@@ -4,6 +4,7 @@
  * While the job waits or runs, the exchange stays (its arena holds the inputs). A deadline that
  * passes while it waits takes it out and answers 504; a peer that goes away frees its place. */
 #include "api/body.h"
+#include "api/cached.h"
 #include "api/call.h"
 #include "api/handlers.h"
 #include "api/lookup.h"
@@ -14,6 +15,7 @@ struct infer {
     struct call *call;
     struct v2_infer_request request;
     struct batch_job job;
+    struct cached cached;
     struct loop_timer deadline;
     bool submitted; /* done() is still to come */
     uint64_t input_ns, output_ns;
@@ -112,6 +114,7 @@ static void job_done(struct batch_job *job) {
     loop_timer_stop(&infer->deadline);
     call->queue_ns = job->queue_ns;
     call->compute_ns = job->compute_ns;
+    cached_put(&infer->cached, call->loop, call->version, job);
     infer->output_ns = now_of(call);
     if (call->responded)
         http_exchange_release(call->exchange); /* answered at the deadline; the run has ended now */
@@ -144,6 +147,13 @@ static void submit(struct call *call, struct infer *infer) {
     for (size_t i = 0; i < infer->request.output_count; i++)
         job->output_mask |= (uint64_t)1 << infer->request.outputs[i].index;
     CHECK(call->loop->turn);
+    bool hit = cached_find(&infer->cached, call->loop, call->version, job);
+    call->cache = cached_text(&infer->cached);
+    if (hit) {
+        infer->output_ns = now_of(call);
+        write_response(call, infer);
+        return;
+    }
     job->deadline_ns = deadline_of(call, &infer->request);
     job->owner = loop_mailbox(call->loop->loop);
     job->done = job_done;
@@ -201,14 +211,17 @@ static void count_statistics(const struct call *call, bool success, uint64_t tot
     }
     counter_add(&stats->success_count, 1);
     counter_add(&stats->success_ns, total_ns);
+    cached_count(&call->infer->cached, stats);
+    uint64_t wall_ms = call->loop->service->clock->wall_ns(call->loop->service->clock) / NS_PER_MS;
+    atomic_store_explicit(&stats->last_inference_ms, wall_ms, memory_order_relaxed);
+    if (call->infer->cached.hit)
+        return;
     counter_add(&stats->queue_count, 1);
     counter_add(&stats->queue_ns, call->queue_ns);
     counter_add(&stats->input_ns, call->infer->input_ns);
     counter_add(&stats->infer_ns, call->compute_ns);
     counter_add(&stats->output_ns, call->infer->output_ns);
     counter_add(&stats->inference_count, (uint64_t)call->rows);
-    uint64_t wall_ms = call->loop->service->clock->wall_ns(call->loop->service->clock) / NS_PER_MS;
-    atomic_store_explicit(&stats->last_inference_ms, wall_ms, memory_order_relaxed);
 }
 
 static void count_rejection(const struct call *call) {
@@ -241,7 +254,9 @@ void infer_finished(struct call *call, const struct http_sent *sent) {
     bool success = !call->err;
     metric_add(metrics, shard, METRIC_REQUESTS, metric_code_variant(status), 1);
     metric_observe(metrics, shard, METRIC_REQUEST_SECONDS, total_ns);
-    if (success) {
+    if (success && infer->cached.hit) {
+        /* nothing waited and nothing ran */
+    } else if (success) {
         metric_observe(metrics, shard, METRIC_QUEUE_SECONDS, call->queue_ns);
         metric_observe(metrics, shard, METRIC_COMPUTE_SECONDS, call->compute_ns);
         metric_add(metrics, shard, METRIC_INFERENCES, 0, (uint64_t)call->rows);

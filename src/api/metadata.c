@@ -146,6 +146,8 @@ void handle_model_config(struct call *call) {
     add_config_tensors(body, "output", signature->outputs, signature->output_count, batching);
     if (batching)
         buffer_add_c(body, ",\"dynamic_batching\":{}");
+    if (version->cache)
+        buffer_add_c(body, ",\"response_cache\":{\"enable\":true}");
     buffer_add_char(body, '}');
     call_respond(call, 200, json_type);
 }

@@ -1,6 +1,6 @@
 /* Triton's statistics extension: durations in ns, cumulative since the version became ready. Every
- * field that perf_analyzer reads is there, also those that are always 0 (there is no response cache
- * yet). */
+ * field that perf_analyzer reads is there, also those that are always 0. A request answered from
+ * the response cache is a success, but neither an inference nor an execution. */
 #include "api/call.h"
 #include "api/handlers.h"
 #include "api/lookup.h"
@@ -10,6 +10,7 @@
 struct totals {
     uint64_t success_count, success_ns, fail_count, fail_ns, queue_count, queue_ns;
     uint64_t input_ns, infer_ns, output_ns, inference_count, execution_count, last_inference_ms;
+    uint64_t cache_hit_count, cache_hit_ns, cache_miss_count, cache_miss_ns;
     uint64_t batch_count[MODEL_STATS_BATCH_SIZES], batch_infer_ns[MODEL_STATS_BATCH_SIZES];
 };
 
@@ -32,6 +33,10 @@ static void sum(const struct model_version *version, uint32_t shards, struct tot
         ret->output_ns += get(&stats->output_ns);
         ret->inference_count += get(&stats->inference_count);
         ret->execution_count += get(&stats->execution_count);
+        ret->cache_hit_count += get(&stats->cache_hit_count);
+        ret->cache_hit_ns += get(&stats->cache_hit_ns);
+        ret->cache_miss_count += get(&stats->cache_miss_count);
+        ret->cache_miss_ns += get(&stats->cache_miss_ns);
         ret->last_inference_ms = MAX(ret->last_inference_ms, get(&stats->last_inference_ms));
         for (size_t b = 0; b < MODEL_STATS_BATCH_SIZES; b++) {
             ret->batch_count[b] += get(&stats->batch_count[b]);
@@ -77,11 +82,12 @@ static void add_version(struct buffer *body, const struct model_version *version
     add_duration(body, "success", totals.success_count, totals.success_ns);
     add_duration(body, "fail", totals.fail_count, totals.fail_ns);
     add_duration(body, "queue", totals.queue_count, totals.queue_ns);
-    add_duration(body, "compute_input", totals.success_count, totals.input_ns);
-    add_duration(body, "compute_infer", totals.success_count, totals.infer_ns);
-    add_duration(body, "compute_output", totals.success_count, totals.output_ns);
-    add_duration(body, "cache_hit", 0, 0);
-    add_duration(body, "cache_miss", 0, 0);
+    uint64_t computed = totals.success_count - MIN(totals.success_count, totals.cache_hit_count);
+    add_duration(body, "compute_input", computed, totals.input_ns);
+    add_duration(body, "compute_infer", computed, totals.infer_ns);
+    add_duration(body, "compute_output", computed, totals.output_ns);
+    add_duration(body, "cache_hit", totals.cache_hit_count, totals.cache_hit_ns);
+    add_duration(body, "cache_miss", totals.cache_miss_count, totals.cache_miss_ns);
     buffer_add_c(body, "},\"response_stats\":{}");
     add_batches(body, &totals);
     buffer_add_c(body, ",\"memory_usage\":[]}");

@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-static void collect_process(struct server *server, struct metric_group *process) {
+static void collect_process(struct metric_group *process) {
     struct machine_process now;
     machine_read_process("/", &now);
     metric_set_counter(process, METRIC_PROCESS_CPU, 0, (uint64_t)(now.cpu_seconds * NS_PER_S));
@@ -22,7 +22,10 @@ static void collect_process(struct server *server, struct metric_group *process)
     metric_set_counter(process, METRIC_CGROUP_THROTTLED, 0, throttling.throttled_periods);
     metric_set_counter(process, METRIC_CGROUP_THROTTLED_SECONDS, 0, throttling.throttled_ns);
     metric_set(process, METRIC_MEMORY_LIMIT, 0, (double)throttling.memory_limit_bytes);
-    metric_set(process, METRIC_CPU_CORES, 0, server->cores.in_force);
+    /* Read again: a quota may change while the process runs. Its threads stay. */
+    struct machine_cores cores;
+    machine_read_cores("/", &cores);
+    metric_set(process, METRIC_CPU_CORES, 0, cores.in_force);
 }
 
 static void collect_connections(struct server *server, struct metric_group *process) {
@@ -55,7 +58,7 @@ static void collect_executors(struct server *server) {
 void server_collect(void *context) {
     struct server *server = context;
     struct metric_group *process = server->service.process;
-    collect_process(server, process);
+    collect_process(process);
     collect_connections(server, process);
     collect_executors(server);
     const struct catalog *catalog = server->control_api.catalog;
@@ -80,6 +83,9 @@ void server_register_gauges(struct server *server) {
             metric_group_new(server->metrics, METRIC_SCOPE_EXECUTOR, name, NULL);
     }
     metric_set(server->service.process, METRIC_BUILD_INFO, 0, 1);
+    metric_set(server->service.process, METRIC_THREADS, THREAD_KIND_LOOP, server->data_loop_count);
+    metric_set(server->service.process, METRIC_THREADS, THREAD_KIND_EXECUTOR,
+               server->executor_count);
     server->scraped_ns = clock_now(server->clock);
     metrics_on_scrape(server->metrics, server_collect, server);
 }

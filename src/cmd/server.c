@@ -71,7 +71,15 @@ static void log_starting(struct server *server) {
     log_c(&line, "repository", server->config->repository_path);
     log_f64(&line, "cores", server->cores.in_force, 2);
     log_u64(&line, "affinity", server->cores.affinity);
+    if (server->cores.cpuset > 0)
+        log_u64(&line, "cpuset", server->cores.cpuset);
+    if (server->cores.quota > 0)
+        log_f64(&line, "quota", server->cores.quota, 2);
     log_c(&line, "quota_from", server->cores.quota_from);
+    struct machine_throttling now;
+    machine_read_throttling("/", &now);
+    if (now.memory_limit_bytes > 0)
+        log_u64(&line, "memory_limit_bytes", now.memory_limit_bytes);
     log_u64(&line, "loops", server->data_loop_count);
     log_u64(&line, "executors", server->executor_count);
     log_end(&line);

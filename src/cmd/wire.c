@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/num.h"
+#include "observe/machine.h"
 
 /* Orders of ENUM values are the orders of these enums. */
 _Static_assert(READY_ALL == 0 && READY_ANY == 1 && READY_LIST == 2, "ready.policy");
@@ -84,6 +85,15 @@ struct model_manager_options wire_manager(const struct server_config *config) {
     };
 }
 
+/* Always a number of ours: ONNX Runtime would count the host's cores. */
+static uint32_t threads_or_cores(int64_t configured) {
+    struct machine_cores cores;
+    if (configured > 0)
+        return (uint32_t)configured;
+    machine_read_cores("/", &cores);
+    return cores.threads;
+}
+
 /* Lists point into `config`, which the options own. */
 static enum err fill_options(struct model_config *config, struct model_options *ret,
                              struct err_text *text) {
@@ -99,7 +109,7 @@ static enum err fill_options(struct model_config *config, struct model_options *
         .batch = {.rows_max = (uint32_t)config->batching_rows_max,
                   .queue_max = (uint32_t)config->batching_queue_max,
                   .inline_ns_max = config->batching_inline_ns_max},
-        .engine = {.intra_op_threads = (uint32_t)config->execution_intra_op_threads,
+        .engine = {.intra_op_threads = threads_or_cores(config->execution_intra_op_threads),
                    .inter_op_threads = (uint32_t)config->execution_inter_op_threads,
                    .graph_optimization = graph_optimizations[config->execution_graph_optimization],
                    .spinning = config->execution_spinning,
@@ -107,6 +117,7 @@ static enum err fill_options(struct model_config *config, struct model_options *
                    .memory_pattern = config->execution_memory_pattern},
         .warmup = config->warmup,
         .request_timeout_ns = config->request_timeout_ns,
+        .response_cache_bytes = config->response_cache_bytes,
     };
     for (size_t i = 0; i < config->versions_listed.count; i++)
         ret->listed[i] = config->versions_listed.items[i];

@@ -217,6 +217,7 @@ static uint64_t options_key(const struct model_options *options) {
     hash = hash_u64(hash, options->batch.inline_ns_max);
     hash = hash_u64(hash, options->warmup);
     hash = hash_u64(hash, options->request_timeout_ns);
+    hash = hash_u64(hash, options->response_cache_bytes);
     hash = hash_u64(hash, engine->intra_op_threads);
     hash = hash_u64(hash, engine->inter_op_threads);
     hash = hash_c(hash, engine->graph_optimization);

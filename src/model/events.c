@@ -36,6 +36,12 @@ void log_version(const struct model_manager *manager, const struct model_version
     log_c(&line, "reason", owner->reason);
     if (owner->load_ns && (to == MODEL_READY || to == MODEL_FAILED))
         log_f64(&line, "load_ms", (double)owner->load_ns / NS_PER_MS, 3);
+    if (to == MODEL_READY && owner->entry) {
+        const struct engine_options *engine = &owner->entry->options.engine;
+        log_u64(&line, "intra_op_threads", engine->intra_op_threads);
+        log_u64(&line, "inter_op_threads", engine->inter_op_threads);
+        log_bool(&line, "spinning", engine->spinning);
+    }
     log_end(&line);
 }
 

@@ -30,8 +30,9 @@ struct model_options {
     struct batch_options batch;
     struct engine_options engine; /* lists owned by whoever made the options */
     bool warmup;
-    uint64_t request_timeout_ns; /* 0: the server's */
-    void *owned;                 /* for free_options */
+    uint64_t request_timeout_ns;   /* 0: the server's */
+    uint64_t response_cache_bytes; /* 0: no answers are kept */
+    void *owned;                   /* for free_options */
 };
 
 struct model_manager_options {

@@ -95,6 +95,7 @@ void model_version_destroy(struct model_version_owner *owner) {
     CHECK(!list_linked(&owner->node));
     if (version->queue)
         batch_queue_free(&version->queue);
+    response_cache_free(&version->cache);
     if (owner->model)
         owner->engine->ops->unload(&owner->model);
     model_version_set_state(owner, MODEL_UNLOADED, NULL);

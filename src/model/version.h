@@ -22,6 +22,7 @@
 #pragma once
 
 #include "batch/batch.h"
+#include "model/response_cache.h"
 #include "observe/metrics.h"
 #include "tensor/tensor.h"
 
@@ -45,6 +46,7 @@ struct model_stats {
     _Atomic uint64_t queue_count, queue_ns;
     _Atomic uint64_t input_ns, infer_ns, output_ns; /* count = success_count */
     _Atomic uint64_t inference_count, execution_count, last_inference_ms;
+    _Atomic uint64_t cache_hit_count, cache_hit_ns, cache_miss_count, cache_miss_ns;
     _Atomic uint64_t batch_count[MODEL_STATS_BATCH_SIZES], batch_infer_ns[MODEL_STATS_BATCH_SIZES];
 };
 
@@ -54,11 +56,12 @@ struct model_version {
     const char *model;   /* owned copies */
     const char *version; /* "3" */
     int64_t number;
-    struct signature signature;  /* the engine's tensors, with our names; valid from WARMING on */
-    struct batch_queue *queue;   /* valid from READY on */
-    bool batching;               /* rows of different requests may share a batch */
-    uint32_t rows_max;           /* of one batch */
-    uint64_t request_timeout_ns; /* 0: the server's */
+    struct signature signature;   /* the engine's tensors, with our names; valid from WARMING on */
+    struct batch_queue *queue;    /* valid from READY on */
+    bool batching;                /* rows of different requests may share a batch */
+    uint32_t rows_max;            /* of one batch */
+    uint64_t request_timeout_ns;  /* 0: the server's */
+    struct response_cache *cache; /* of its answers; NULL: none. Valid from READY on */
     struct metric_group
         *metrics; /* scope VERSION; valid from READY on; shared by reloads of the version */
     struct model_stats *stats;         /* `shards` of them; ditto */

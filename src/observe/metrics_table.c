@@ -16,6 +16,7 @@ VALUES(CODES, "200", "400", "401", "403", "404", "405", "408", "413", "414", "41
 VALUES(REASONS, "queue_full", "deadline", "cancelled", "shutdown", "invalid")
 VALUES(REFUSALS, "malformed", "timeout", "too_large", "connections", "tls")
 VALUES(LISTENERS, "data", "management")
+VALUES(THREAD_KINDS, "loop", "executor")
 VALUES(WHERE, "inline", "executor")
 VALUES(STATES, "settling", "loading", "warming", "ready", "unloading", "unloaded", "failed")
 VALUES(RESULTS, "ok", "failed")
@@ -24,6 +25,7 @@ VALUES(RESULTS, "ok", "failed")
 _Static_assert(ARRAY_LEN(names_REASONS) == REASON_COUNT, "enum metric_reason");
 _Static_assert(ARRAY_LEN(names_REFUSALS) == REFUSAL_COUNT, "enum metric_refusal");
 _Static_assert(ARRAY_LEN(names_LISTENERS) == LISTENER_COUNT, "enum metric_listener");
+_Static_assert(ARRAY_LEN(names_THREAD_KINDS) == THREAD_KIND_COUNT, "enum metric_thread_kind");
 _Static_assert(ARRAY_LEN(names_WHERE) == WHERE_COUNT, "enum metric_where");
 _Static_assert(ARRAY_LEN(names_RESULTS) == RESULT_COUNT, "enum metric_result");
 
