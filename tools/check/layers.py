@@ -20,6 +20,7 @@ LIBRARY_OF = [
     (r"zlib\.h", "ZLIB::ZLIB"),
     (r"onnxruntime.*", "inferd::onnxruntime"),
     (r"protobuf-c/.*", "inferd::protobuf_c"),
+    (r".*\.pb-c\.h|proto_descriptors\.h", "inferd::proto"),
     (r"pthread\.h|threads\.h|semaphore\.h", "Threads::Threads"),
 ]
 GENERATED = {"inferd_version.h"}
