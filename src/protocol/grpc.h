@@ -8,6 +8,7 @@
 enum {
     GRPC_PREFIX_SIZE = 5,    /* compressed flag (0, 1), length in 4 bytes, big-endian */
     GRPC_MESSAGE_SPARE = 16, /* writable bytes behind a message that was read */
+    GRPC_PARTS_MAX = 64,     /* pieces of one message that goes out */
     GRPC_STATUS_MESSAGE_MAX = 3072, /* a whole err_text, each byte as %XX, fits */
 };
 
@@ -37,7 +38,7 @@ struct str grpc_message_encode(struct arena *arena, struct str text);
 
 /* Writes the prefix of a message of `length` bytes. CHECKs that 4 bytes can say it. */
 void grpc_prefix_write(char out[GRPC_PREFIX_SIZE], bool compressed, size_t length);
-/* parts[]: one whole message with its prefix (at least GRPC_PREFIX_SIZE bytes in parts[0]), not
+/* parts[0..part_count), at most GRPC_PARTS_MAX: one whole message with its prefix (at least GRPC_PREFIX_SIZE bytes in parts[0]), not
  * compressed. Appends the same message compressed, with its prefix. */
 enum err grpc_message_compress(enum coding coding, const struct str *parts, size_t part_count,
                                struct buffer *out, struct err_text *text) MUST_CHECK;
@@ -48,9 +49,10 @@ enum err grpc_message_compress(enum coding coding, const struct str *parts, size
  * came compressed, of `inflated` (initialised by the caller with any max; its max becomes
  * message_max + GRPC_MESSAGE_SPARE; the caller's to free). GRPC_MESSAGE_SPARE writable bytes follow
  * either way (net gives a body as many).
- * ERR_BODY_TOO_LARGE (RESOURCE_EXHAUSTED) names the message's size and message_max. ERR_INTERNAL
- * as gRPC has it: no message, more than one, one cut short, a bad flag, a compressed one without
- * grpc-encoding. ERR_INVALID: damaged compression. */
+ * ERR_BODY_TOO_LARGE (RESOURCE_EXHAUSTED) names the message's size and message_max. ERR_INVALID:
+ * no message, more than one, one cut short, a bad flag, one compressed without grpc-encoding (where
+ * gRPC would have INTERNAL: but it is the client's doing, and must not look like ours), damaged
+ * compression. */
 enum err grpc_unary_read(struct str body, enum coding coding, size_t message_max,
                          struct buffer *inflated, struct str *ret,
                          struct err_text *text) MUST_CHECK;
@@ -74,5 +76,5 @@ void grpc_reader_done(struct grpc_reader *reader);
  * must not be fed after one. */
 enum err grpc_reader_feed(struct grpc_reader *reader, struct str *bytes, struct buffer *ret,
                           bool *ret_complete, struct err_text *text) MUST_CHECK;
-/* At the end of the stream: ERR_INTERNAL when a message was cut short. */
+/* At the end of the stream: ERR_INVALID when a message was cut short. */
 enum err grpc_reader_end(const struct grpc_reader *reader, struct err_text *text) MUST_CHECK;

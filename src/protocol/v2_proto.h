@@ -45,7 +45,7 @@ enum err v2_proto_infer_read(struct arena *arena, const struct v2_proto_infer *o
 /* ---- ModelInfer, out ---- */
 
 /* parts[] of one answer at most: fits HTTP_RESPONSE_PARTS_MAX. */
-enum { V2_PROTO_PARTS_MAX = 64 };
+enum { V2_PROTO_PARTS_MAX = GRPC_PARTS_MAX };
 
 /* Writes a ModelInferResponse, with its gRPC prefix, as pieces in the order of the wire: arena
  * memory and views of the outputs' data (small outputs are copied, and large ones too once there
