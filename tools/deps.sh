@@ -30,7 +30,7 @@ PREFIX_RECIPE=1 # raise it when the contents of the prefix change
 
 BUILD_PACKAGES=(gcc libc6-dev make cmake ninja-build pkg-config python3 python3-venv
     libuv1-dev libssl-dev libyaml-dev zlib1g-dev libxxhash-dev libcmocka-dev
-    protobuf-c-compiler libprotobuf-c-dev)
+    protobuf-c-compiler libprotobuf-c-dev libnghttp2-dev)
 BUILD_PACKAGES_13=(libllhttp-dev libyyjson-dev)
 RUN_PACKAGES=(curl) # the line that `make run` shows is for pasting
 TEST_PACKAGES=(curl git openssl)
