@@ -1,5 +1,4 @@
-/* Bytes to tensors and back. Data is not touched where a view will do: what a request's tensors
- * cost beyond their body is counted against the reader's limit. */
+/* Bytes to tensors and back. Data is not touched where a view will do. */
 #include "protocol/v2_binary.h"
 
 #include "base/check.h"
@@ -7,21 +6,6 @@
 enum { LENGTH_SIZE = 4 };
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "binary tensors are little-endian");
-
-enum err v2_reader_take(struct v2_reader *reader, const struct tensor_spec *spec, size_t count,
-                        size_t size, void **ret) {
-    size_t left = reader->bytes_max - reader->bytes_used;
-    void *p = arena_try_new(reader->arena, count, size, left);
-    if (!p) {
-        return err_set(reader->text, ERR_BODY_TOO_LARGE,
-                       "input '%s' for model '%s' has %zu elements of %zu bytes in memory, and the "
-                       "tensors of one request may take %zu bytes",
-                       spec->name, reader->signature->model, count, size, reader->bytes_max);
-    }
-    reader->bytes_used += count * size;
-    *ret = p;
-    return ERR_OK;
-}
 
 enum err v2_blob_take(struct v2_reader *reader, const struct tensor_spec *spec, uint64_t size,
                       struct str *ret) {
@@ -217,7 +201,7 @@ enum err v2_blob_write(struct arena *arena, const struct tensor *tensor, struct 
     }
     char *out = arena_try_new(arena, total, 1, SIZE_MAX);
     if (!out)
-        return err_set(text, ERR_INTERNAL, "no memory for %zu bytes of BYTES data", total);
+        return err_set(text, ERR_NO_MEMORY, "no memory for %zu bytes of BYTES data", total);
     *ret = (struct str){out, total};
     for (size_t i = 0; i < count; i++) {
         uint32_t length = (uint32_t)elements[i].n;

@@ -78,6 +78,8 @@ enum err v2_json_parse(struct v2_reader *reader, char *json, size_t length, yyjs
     memset(json + length, 0, YYJSON_PADDING_SIZE); /* else it reads on in what lay there before */
     yyjson_read_err error = {.msg = "the body is empty"};
     yyjson_doc *document = yyjson_read_opts(json, length, flags, &allocator, &error);
+    if (!document && error.code == YYJSON_READ_ERROR_MEMORY_ALLOCATION)
+        return v2_reader_fail_memory(reader);
     if (!document) {
         return err_set(reader->text, ERR_INVALID,
                        "failed to parse the request JSON buffer: %s at byte %zu (model '%s')",

@@ -9,7 +9,7 @@
 /* Parses `json`; strings stay in it (in-situ: json.p[0..n) and YYJSON_PADDING_SIZE bytes behind are
  * overwritten). NaN, Infinity and numbers beyond uint64, int64 and double come as raw values
  * (yyjson_is_raw), so that the caller can say where they were. ERR_BODY_TOO_LARGE when the values
- * would take more than bytes_max. */
+ * would take more than bytes_max; ERR_NO_MEMORY. */
 enum err v2_json_parse(struct v2_reader *reader, char *json, size_t length,
                        yyjson_val **ret_root) MUST_CHECK;
 

@@ -1,167 +1,21 @@
-/* JSON values to elements. One pass, iterative: the nesting that is followed is that of the shape,
- * at most TENSOR_RANK_MAX, whatever the request holds. */
+/* JSON values to elements: arrays that were lifted are read by v2_numbers; here are the small ones,
+ * those of strings and booleans, and all that is wrong. One pass, iterative: the nesting that is
+ * followed is that of the shape, at most TENSOR_RANK_MAX, whatever the request holds. */
 #include "protocol/v2_values.h"
 
 #include "base/check.h"
+#include "protocol/v2_element.h"
+#include "protocol/v2_lift.h"
+#include "protocol/v2_numbers.h"
 
 #include <math.h>
 #include <stdio.h>
-
-/* Why a value is not an element. */
-enum fault { FAULT_NONE, FAULT_KIND, FAULT_RANGE, FAULT_FRACTION, FAULT_INEXACT };
 
 static const char *const expected_of[] = {
     [DATATYPE_JSON_BOOLEAN] = "true or false", [DATATYPE_JSON_UNSIGNED] = "an integer",
     [DATATYPE_JSON_SIGNED] = "an integer",     [DATATYPE_JSON_REAL] = "a number",
     [DATATYPE_JSON_TEXT] = "a string",
 };
-
-static const struct {
-    uint64_t unsigned_max;
-    int64_t min, max;
-} ranges[] = {
-    [1] = {UINT8_MAX, INT8_MIN, INT8_MAX},
-    [2] = {UINT16_MAX, INT16_MIN, INT16_MAX},
-    [4] = {UINT32_MAX, INT32_MIN, INT32_MAX},
-    [8] = {UINT64_MAX, INT64_MIN, INT64_MAX},
-};
-
-/* From here on a real number in the text may have been rounded to another integer, or to one at
- * all. */
-#define EXACT_MAX 0x1p52
-
-static enum fault real_as_integer(double real, int64_t *ret) {
-    if (real != trunc(real))
-        return FAULT_FRACTION;
-    if (real >= EXACT_MAX || real <= -EXACT_MAX)
-        return FAULT_INEXACT;
-    *ret = (int64_t)real;
-    return FAULT_NONE;
-}
-
-static enum fault read_unsigned(yyjson_val *value, uint64_t max, uint64_t *ret) {
-    int64_t integer;
-    enum fault fault = FAULT_NONE;
-    if (yyjson_is_uint(value)) {
-        *ret = unsafe_yyjson_get_uint(value);
-        return *ret <= max ? FAULT_NONE : FAULT_RANGE;
-    }
-    if (yyjson_is_sint(value))
-        integer = unsafe_yyjson_get_sint(value);
-    else if (yyjson_is_real(value))
-        fault = real_as_integer(unsafe_yyjson_get_real(value), &integer);
-    else
-        return v2_json_is_big_number(value) ? FAULT_RANGE : FAULT_KIND;
-    if (fault)
-        return fault;
-    *ret = (uint64_t)integer;
-    return integer >= 0 && *ret <= max ? FAULT_NONE : FAULT_RANGE;
-}
-
-static enum fault read_signed(yyjson_val *value, int64_t min, int64_t max, int64_t *ret) {
-    enum fault fault = FAULT_NONE;
-    if (yyjson_is_uint(value)) {
-        uint64_t integer = unsafe_yyjson_get_uint(value);
-        *ret = (int64_t)integer;
-        return integer <= (uint64_t)max ? FAULT_NONE : FAULT_RANGE;
-    }
-    if (yyjson_is_sint(value))
-        *ret = unsafe_yyjson_get_sint(value);
-    else if (yyjson_is_real(value))
-        fault = real_as_integer(unsafe_yyjson_get_real(value), ret);
-    else
-        return v2_json_is_big_number(value) ? FAULT_RANGE : FAULT_KIND;
-    if (fault)
-        return fault;
-    return *ret >= min && *ret <= max ? FAULT_NONE : FAULT_RANGE;
-}
-
-static enum fault read_real(yyjson_val *value, double *ret) {
-    if (yyjson_is_real(value)) {
-        *ret = unsafe_yyjson_get_real(value);
-    } else if (yyjson_is_uint(value)) {
-        *ret = (double)unsafe_yyjson_get_uint(value);
-    } else if (yyjson_is_sint(value)) {
-        int64_t integer = unsafe_yyjson_get_sint(value);
-        *ret = integer ? (double)integer : -0.0; /* only "-0" is a signed zero */
-    } else if (v2_json_is_big_number(value)) {
-        yyjson_val number;
-        if (!yyjson_read_number(yyjson_get_raw(value), &number, 0, NULL, NULL))
-            return FAULT_RANGE;
-        *ret = yyjson_get_num(&number);
-    } else {
-        return FAULT_KIND;
-    }
-    return FAULT_NONE;
-}
-
-/* Rounds to odd: with the lowest bit set when something was cut off. Rounding that to a format with
- * two bits less or fewer gives what rounding the double at once would have given. */
-static float float_round_odd(double value) {
-    float rounded = (float)value;
-    if ((double)rounded == value || isinf(rounded))
-        return rounded;
-    uint32_t bits;
-    memcpy(&bits, &rounded, sizeof bits);
-    if (fabs((double)rounded) > fabs(value))
-        bits--;
-    bits |= 1;
-    memcpy(&rounded, &bits, sizeof bits);
-    return rounded;
-}
-
-static enum fault store_real(double value, enum datatype datatype, char *out) {
-    uint16_t half;
-    float single;
-    if (datatype == DATATYPE_FP64) {
-        memcpy(out, &value, sizeof value);
-        return FAULT_NONE;
-    }
-    if (datatype == DATATYPE_FP32) {
-        single = (float)value;
-        memcpy(out, &single, sizeof single);
-    } else if (datatype == DATATYPE_FP16) {
-        half = fp16_from_float(float_round_odd(value));
-        single = fp16_to_float(half);
-        memcpy(out, &half, sizeof half);
-    } else {
-        half = bf16_from_float(float_round_odd(value));
-        single = bf16_to_float(half);
-        memcpy(out, &half, sizeof half);
-    }
-    return isfinite(single) ? FAULT_NONE : FAULT_RANGE;
-}
-
-/* One value into out[0..size). Little-endian hosts only, as the header says of all data. */
-static enum fault read_value(yyjson_val *value, enum datatype datatype, size_t size, char *out) {
-    uint64_t whole = 0;
-    int64_t integer = 0;
-    double real = 0;
-    enum fault fault;
-    switch (datatype_json(datatype)) {
-    case DATATYPE_JSON_BOOLEAN:
-        *out = (char)yyjson_is_true(value);
-        return yyjson_is_bool(value) ? FAULT_NONE : FAULT_KIND;
-    case DATATYPE_JSON_UNSIGNED:
-        fault = read_unsigned(value, ranges[size].unsigned_max, &whole);
-        memcpy(out, &whole, size);
-        return fault;
-    case DATATYPE_JSON_SIGNED:
-        fault = read_signed(value, ranges[size].min, ranges[size].max, &integer);
-        memcpy(out, &integer, size);
-        return fault;
-    case DATATYPE_JSON_REAL:
-        fault = read_real(value, &real);
-        return fault ? fault : store_real(real, datatype, out);
-    case DATATYPE_JSON_TEXT:
-        break;
-    }
-    if (!yyjson_is_str(value))
-        return FAULT_KIND;
-    struct str text = v2_json_str(value);
-    memcpy(out, &text, sizeof text);
-    return FAULT_NONE;
-}
 
 /* The values of one array, into the tensor's elements from `first` on. */
 struct run {
@@ -183,8 +37,8 @@ static size_t read_floats(const yyjson_val *values, size_t count, float *out) {
 }
 
 /* yyjson keeps an array's scalars side by side; a container among them ends the loop as a fault. */
-static enum fault read_run(struct run run, const struct tensor *tensor, size_t *ret_at,
-                           yyjson_val **ret_value) {
+static enum v2_fault read_run(struct run run, const struct tensor *tensor, size_t *ret_at,
+                              yyjson_val **ret_value) {
     size_t size = datatype_size(tensor->datatype);
     size_t count = yyjson_arr_size(run.array);
     yyjson_val *values = unsafe_yyjson_get_first(run.array);
@@ -195,24 +49,24 @@ static enum fault read_run(struct run run, const struct tensor *tensor, size_t *
             if (i == count)
                 break;
         }
-        enum fault fault = read_value(values + i, tensor->datatype, size, out + i * size);
+        enum v2_fault fault = v2_element_read(values + i, tensor->datatype, out + i * size);
         if (fault) {
             *ret_at = run.first + i;
             *ret_value = values + i;
             return fault;
         }
     }
-    return FAULT_NONE;
+    return V2_FAULT_NONE;
 }
 
 static const char *range_text(enum datatype datatype, char *out, size_t size) {
     size_t bytes = datatype_size(datatype);
     enum datatype_json json = datatype_json(datatype);
     if (json == DATATYPE_JSON_UNSIGNED) {
-        snprintf(out, size, "0 to %llu", (unsigned long long)ranges[bytes].unsigned_max);
+        snprintf(out, size, "0 to %llu", (unsigned long long)v2_ranges[bytes].unsigned_max);
     } else if (json == DATATYPE_JSON_SIGNED) {
-        snprintf(out, size, "%lld to %lld", (long long)ranges[bytes].min,
-                 (long long)ranges[bytes].max);
+        snprintf(out, size, "%lld to %lld", (long long)v2_ranges[bytes].min,
+                 (long long)v2_ranges[bytes].max);
     } else {
         snprintf(out, size, "%s", "what the datatype can hold");
     }
@@ -220,27 +74,27 @@ static const char *range_text(enum datatype datatype, char *out, size_t size) {
 }
 
 static enum err fail_at(const struct v2_reader *reader, const struct tensor_spec *spec,
-                        enum fault fault, size_t at, yyjson_val *value) {
+                        enum v2_fault fault, size_t at, yyjson_val *value) {
     const char *datatype = datatype_name(spec->datatype);
     const char *expected = expected_of[datatype_json(spec->datatype)];
     char range[48];
     char what[160];
     switch (fault) {
-    case FAULT_RANGE:
+    case V2_FAULT_RANGE:
         snprintf(what, sizeof what, "a number outside %s (%s)",
                  range_text(spec->datatype, range, sizeof range), datatype);
         break;
-    case FAULT_FRACTION:
+    case V2_FAULT_FRACTION:
         snprintf(what, sizeof what, "a number with a fraction, expected %s (%s)", expected,
                  datatype);
         break;
-    case FAULT_INEXACT:
+    case V2_FAULT_INEXACT:
         snprintf(what, sizeof what,
                  "a real number of 2^52 or more, which may not be exact: write %s (%s)", expected,
                  datatype);
         break;
-    case FAULT_KIND:
-    case FAULT_NONE:
+    case V2_FAULT_KIND:
+    case V2_FAULT_NONE:
         snprintf(what, sizeof what, "%s, expected %s (%s)", v2_json_kind(value), expected,
                  datatype);
         break;
@@ -284,7 +138,7 @@ static enum err read_array(const struct v2_reader *reader, const struct tensor_s
         return ERR_OK;
     size_t at = 0;
     yyjson_val *value = NULL;
-    enum fault fault = read_run(run, tensor, &at, &value);
+    enum v2_fault fault = read_run(run, tensor, &at, &value);
     return fault ? fail_at(reader, spec, fault, at, value) : ERR_OK;
 }
 
@@ -319,6 +173,11 @@ static enum err read_nested(const struct v2_reader *reader, yyjson_val *data,
 
 enum err v2_values_read(struct v2_reader *reader, yyjson_val *data, const struct tensor_spec *spec,
                         struct tensor *tensor) {
+    struct str lifted;
+    if (reader->lift && yyjson_is_str(data) &&
+        v2_lift_take(reader->lift, unsafe_yyjson_get_str(data), &lifted)) {
+        return v2_numbers_read(reader, lifted, spec, tensor);
+    }
     if (!yyjson_is_arr(data)) {
         return err_set(
             reader->text, ERR_INVALID,
