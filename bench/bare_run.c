@@ -1,29 +1,25 @@
-/* ONNX Runtime's bare Run in a loop: the least that an inference can cost, one of the two limits
- * the server is measured beside.
+/* ONNX Runtime's bare Run in a loop: the least that an inference can cost, one of the limits the
+ * server is measured beside.
  *
- *   bare_run MODEL ROW BATCH SECONDS
+ *   bare_run MODEL SECONDS NAME:DATATYPE:SHAPE:FILE...
  *
- * ROW is a file of little-endian floats, one row of the model's only input; it is repeated BATCH
- * times. One thread, one session, all optimisations, as the server has it. The input is wrapped
- * once; outputs are made by ONNX Runtime in each run and released, as they are for a server that
- * must keep them until the answer is written. Prints one line of JSON: CPU time (of the whole
- * process, so of every thread ONNX Runtime has) and wall time per run, and the last value of the
- * last output, so that who reads it can see that the runs gave the right answer. */
+ * One argument for each input: its name, FP32 or INT64, its shape as 1x30, and a file of that many
+ * little-endian values. One thread, one session, all optimisations, as the server has it. The
+ * inputs are wrapped once; outputs are made by ONNX Runtime in each run and released, as they are
+ * for a server that must keep them until the answer is written. Prints one line of JSON: CPU time
+ * (of the whole process, so of every thread ONNX Runtime has) and wall time per run, and the last
+ * value of the last output, so that who reads it can see that the runs gave the right answer. */
 #include <onnxruntime_c_api.h>
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-enum {
-    ROW_MAX = 1 << 20,
-    BATCH_MAX = 4096,
-    OUTPUTS_MAX = 16,
-    WARM_UP_RUNS = 500,
-    RUNS_A_LOOK = 64
-};
+enum { INPUT_BYTES_MAX = 64 << 20, TENSORS_MAX = 16, RANK_MAX = 8, NAME_BYTES = 256 };
+static const double WARM_UP_SECONDS = 0.1;
 
 static const OrtApi *api;
 
@@ -32,10 +28,12 @@ struct bench {
     OrtSession *session;
     OrtAllocator *allocator;
     OrtMemoryInfo *memory;
-    OrtValue *input;
-    float *data;
-    char *input_name;
-    char *output_names[OUTPUTS_MAX];
+    OrtValue *inputs[TENSORS_MAX];
+    void *data[TENSORS_MAX];
+    char names[TENSORS_MAX][NAME_BYTES];
+    const char *input_names[TENSORS_MAX];
+    size_t input_count;
+    char *output_names[TENSORS_MAX];
     size_t output_count;
 };
 
@@ -67,47 +65,74 @@ static void open_session(struct bench *bench, const char *path) {
     must(api->CreateSession(bench->env, path, options, &bench->session), path);
     api->ReleaseSessionOptions(options);
     must(api->GetAllocatorWithDefaultOptions(&bench->allocator), "allocator");
-    size_t inputs = 0;
-    must(api->SessionGetInputCount(bench->session, &inputs), path);
     must(api->SessionGetOutputCount(bench->session, &bench->output_count), path);
-    if (inputs != 1 || bench->output_count > OUTPUTS_MAX)
-        stop(path, "needs one input and at most 16 outputs");
-    must(api->SessionGetInputName(bench->session, 0, bench->allocator, &bench->input_name), path);
+    if (bench->output_count > TENSORS_MAX)
+        stop(path, "has more than 16 outputs");
     for (size_t i = 0; i < bench->output_count; i++)
         must(
             api->SessionGetOutputName(bench->session, i, bench->allocator, &bench->output_names[i]),
             path);
+    must(api->CreateCpuMemoryInfo(OrtArenaAllocator, OrtMemTypeDefault, &bench->memory), "memory");
 }
 
-/* The row of the file, `batch` times, as the input. */
-static void make_input(struct bench *bench, const char *path, size_t batch) {
+static size_t read_file(const char *path, void *into, size_t size) {
     FILE *file = fopen(path, "rbe");
-    float *row = malloc(ROW_MAX);
-    if (!file || !row)
+    if (!file)
         stop(path, "cannot be opened");
-    size_t width = fread(row, sizeof *row, ROW_MAX / sizeof *row, file);
+    size_t n = fread(into, 1, size, file);
     fclose(file);
-    if (width == 0)
-        stop(path, "holds no floats");
-    bench->data = malloc(batch * width * sizeof *row);
-    if (!bench->data)
-        stop("memory", "none left");
-    for (size_t i = 0; i < batch; i++)
-        memcpy(bench->data + i * width, row, width * sizeof *row);
-    free(row);
-    const int64_t shape[] = {(int64_t)batch, (int64_t)width};
-    must(api->CreateCpuMemoryInfo(OrtArenaAllocator, OrtMemTypeDefault, &bench->memory), "memory");
-    must(api->CreateTensorWithDataAsOrtValue(bench->memory, bench->data,
-                                             batch * width * sizeof *row, shape, 2,
-                                             ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, &bench->input),
+    return n;
+}
+
+/* "1x30" into dimensions; their product. */
+static size_t read_shape(const char *text, int64_t shape[RANK_MAX], size_t *ret_rank) {
+    size_t rank = 0, count = 1;
+    char *end = (char *)(uintptr_t)text;
+    do {
+        shape[rank] = strtol(end, &end, 10);
+        if (shape[rank] < 1 || (*end && *end != 'x'))
+            stop(text, "is not a shape such as 1x30");
+        count *= (size_t)shape[rank++];
+    } while (*end++ == 'x' && rank < RANK_MAX && count <= INPUT_BYTES_MAX);
+    *ret_rank = rank;
+    return count;
+}
+
+/* NAME:DATATYPE:SHAPE:FILE; only the name may hold colons. */
+static void add_input(struct bench *bench, char *argument) {
+    char *parts[3];
+    for (int i = 2; i >= 0; i--) {
+        char *colon = strrchr(argument, ':');
+        if (!colon)
+            stop(argument, "is not NAME:DATATYPE:SHAPE:FILE");
+        parts[i] = colon + 1;
+        *colon = '\0';
+    }
+    if (bench->input_count == TENSORS_MAX || strlen(argument) >= NAME_BYTES)
+        stop(argument, "is one input too many, or its name is too long");
+    bool wide = strcmp(parts[0], "INT64") == 0;
+    if (!wide && strcmp(parts[0], "FP32") != 0)
+        stop(parts[0], "is neither FP32 nor INT64");
+    int64_t shape[RANK_MAX];
+    size_t rank, size = read_shape(parts[1], shape, &rank) * (wide ? 8 : 4);
+    size_t i = bench->input_count++;
+    bench->data[i] = malloc(size);
+    if (!bench->data[i] || read_file(parts[2], bench->data[i], size) != size)
+        stop(parts[2], "holds fewer values than the shape says");
+    strcpy(bench->names[i], argument);
+    bench->input_names[i] = bench->names[i];
+    must(api->CreateTensorWithDataAsOrtValue(bench->memory, bench->data[i], size, shape, rank,
+                                             wide ? ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64
+                                                  : ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT,
+                                             &bench->inputs[i]),
          "input");
 }
 
 static void run_once(struct bench *bench, OrtValue **outputs) {
     memset(outputs, 0, bench->output_count * sizeof *outputs);
-    must(api->Run(bench->session, NULL, (const char *const *)&bench->input_name,
-                  (const OrtValue *const *)&bench->input, 1,
-                  (const char *const *)bench->output_names, bench->output_count, outputs),
+    must(api->Run(bench->session, NULL, bench->input_names, (const OrtValue *const *)bench->inputs,
+                  bench->input_count, (const char *const *)bench->output_names, bench->output_count,
+                  outputs),
          "run");
 }
 
@@ -133,38 +158,39 @@ static double last_value(struct bench *bench, OrtValue **outputs) {
     return (double)((const float *)data)[count - 1];
 }
 
-static void measure(struct bench *bench, size_t batch, double seconds) {
-    OrtValue *outputs[OUTPUTS_MAX];
-    for (int i = 0; i < WARM_UP_RUNS; i++) {
+/* Runs until the time is over; how many runs that were. */
+static uint64_t run_for(struct bench *bench, double seconds) {
+    OrtValue *outputs[TENSORS_MAX];
+    uint64_t runs = 0;
+    for (double end = seconds_of(CLOCK_MONOTONIC) + seconds; seconds_of(CLOCK_MONOTONIC) < end;) {
         run_once(bench, outputs);
         release(bench, outputs);
+        runs++;
     }
-    uint64_t runs = 0;
+    return runs;
+}
+
+static void measure(struct bench *bench, double seconds) {
+    run_for(bench, WARM_UP_SECONDS);
     double cpu = seconds_of(CLOCK_PROCESS_CPUTIME_ID), wall = seconds_of(CLOCK_MONOTONIC);
-    double now = wall;
-    while (now - wall < seconds) {
-        for (int i = 0; i < RUNS_A_LOOK; i++) {
-            run_once(bench, outputs);
-            release(bench, outputs);
-        }
-        runs += RUNS_A_LOOK;
-        now = seconds_of(CLOCK_MONOTONIC);
-    }
+    uint64_t runs = run_for(bench, seconds);
     cpu = seconds_of(CLOCK_PROCESS_CPUTIME_ID) - cpu;
-    wall = now - wall;
+    wall = seconds_of(CLOCK_MONOTONIC) - wall;
+    OrtValue *outputs[TENSORS_MAX];
     run_once(bench, outputs);
-    printf("{\"batch\": %zu, \"runs\": %llu, \"cpu_us\": %.3f, \"wall_us\": %.3f, "
-           "\"last_value\": %.9g, \"onnxruntime\": \"%s\"}\n",
-           batch, (unsigned long long)runs, cpu * 1e6 / (double)runs, wall * 1e6 / (double)runs,
+    printf("{\"runs\": %llu, \"cpu_us\": %.3f, \"wall_us\": %.3f, \"last_value\": %.9g, "
+           "\"onnxruntime\": \"%s\"}\n",
+           (unsigned long long)runs, cpu * 1e6 / (double)runs, wall * 1e6 / (double)runs,
            last_value(bench, outputs), OrtGetApiBase()->GetVersionString());
     release(bench, outputs);
 }
 
 static void close_session(struct bench *bench) {
-    api->ReleaseValue(bench->input);
-    free(bench->data);
+    for (size_t i = 0; i < bench->input_count; i++) {
+        api->ReleaseValue(bench->inputs[i]);
+        free(bench->data[i]);
+    }
     api->ReleaseMemoryInfo(bench->memory);
-    must(api->AllocatorFree(bench->allocator, bench->input_name), "free");
     for (size_t i = 0; i < bench->output_count; i++)
         must(api->AllocatorFree(bench->allocator, bench->output_names[i]), "free");
     api->ReleaseSession(bench->session);
@@ -172,19 +198,17 @@ static void close_session(struct bench *bench) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 5)
-        stop("usage", "bare_run MODEL ROW BATCH SECONDS");
-    long batch = strtol(argv[3], NULL, 10);
-    double seconds = strtod(argv[4], NULL);
-    if (batch < 1 || batch > BATCH_MAX || !(seconds > 0))
-        stop("usage", "BATCH is 1 to 4096, SECONDS is above 0");
+    double seconds = argc > 3 ? strtod(argv[2], NULL) : 0;
+    if (!(seconds > 0))
+        stop("usage", "bare_run MODEL SECONDS NAME:DATATYPE:SHAPE:FILE...");
     api = OrtGetApiBase()->GetApi(ORT_API_VERSION);
     if (!api)
         stop("ONNX Runtime", "older than its header");
     struct bench bench = {0};
     open_session(&bench, argv[1]);
-    make_input(&bench, argv[2], (size_t)batch);
-    measure(&bench, (size_t)batch, seconds);
+    for (int i = 3; i < argc; i++)
+        add_input(&bench, argv[i]);
+    measure(&bench, seconds);
     close_session(&bench);
     return 0;
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures inferd beside the two limits of what it does: nginx and ONNX Runtime's bare Run.
+"""Measures inferd with three models beside its limits and, with --peers, beside other servers.
 
 What is measured, and how to read it: bench/README.md. Only Python's standard library is used.
 """
@@ -13,16 +13,23 @@ import machine
 import report
 import servers
 import trials
+import workloads
 from machine import ROOT, BenchError
+from trials import Case
 
-# Rounds, seconds of each wrk run (whole ones), seconds of each loop of bare runs.
-FULL, QUICK = (7, 6, 1.5), (3, 3, 0.5)
+IN_FLIGHT = (1, 8, 64)
+REST_AND_GRPC = ("rest", "rest-binary", "grpc")
+PEER_PROTOCOLS = {"fastapi": ("rest",), "mlserver": ("rest", "grpc"), "kserve": ("rest", "grpc")}
+# Rounds, rounds of the peers, seconds of each load, seconds of each loop of bare runs.
+FULL, QUICK = (5, 2, 3, 1.0), (2, 1, 1, 0.3)
 
 
 def arguments():
     parser = argparse.ArgumentParser(prog="bench/run", description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true",
-                        help="about a minute instead of four; the results go to build/bench")
+                        help="fewer and shorter rounds; the results go to build/bench")
+    parser.add_argument("--peers", action="store_true",
+                        help="measure the servers of bench/peers too (tools/deps.sh peers)")
     parser.add_argument("--check", action="store_true", help="fail when a target is missed")
     parser.add_argument("--output", type=pathlib.Path, metavar="FOLDER",
                         help="where the results go (bench/results; with --quick build/bench)")
@@ -44,85 +51,158 @@ def relative(path):
 
 
 def shown(command):
-    return " ".join(relative(word) if str(word).startswith("/") else str(word) for word in command)
+    return " ".join(
+        f"{head}={relative(tail)}" if sign and tail.startswith("/")
+        else relative(word) if word.startswith("/") else word
+        for word in map(str, command) for head, sign, tail in [word.partition("=")])
 
 
-def plan_round(number, inferd, nginx, seconds, row, options):
-    """The trials of one round as functions, in the order in which they run."""
-    wrk_seconds, bare_seconds = seconds
-    cores = options.cores
-    plan = []
-    for server in (inferd, nginx):
-        for connections in trials.CONNECTIONS:
-            plan.append(lambda s=server, c=connections: trials.load(s, c, wrk_seconds, cores))
-    for batch in trials.BATCHES:
-        plan.append(lambda b=batch: trials.bare(options.bare_run, row, b, bare_seconds, cores[0]))
-    return plan if number % 2 == 0 else plan[::-1]
+def cases_of_a_round(models):
+    """Every case of one round, the servers that are compared next to each other."""
+    cases = []
+    for in_flight in IN_FLIGHT:
+        cases += [Case("nginx", "tabular", "static", in_flight),
+                  *(Case("inferd", "tabular", protocol, in_flight) for protocol in REST_AND_GRPC),
+                  Case("nginx", "tabular", "static-http2", in_flight)]
+    cases += [Case("inferd-unbatched", "tabular", protocol, 64) for protocol in ("rest", "grpc")]
+    for workload in models:
+        if workload.name != "tabular":
+            cases += [Case("inferd", workload.name, protocol, in_flight)
+                      for in_flight in IN_FLIGHT for protocol in REST_AND_GRPC]
+    return cases
 
 
-def measure_rounds(inferd, nginx, row, options, parameters):
-    rounds, *seconds = parameters
-    measured = []
+def cases_of_the_peers(models):
+    return [Case(peer, workload.name, protocol, in_flight)
+            for workload in models for in_flight in IN_FLIGHT
+            for peer, protocols in PEER_PROTOCOLS.items() for protocol in protocols]
+
+
+class Bench:
+    """The running servers, and what a trial needs."""
+
+    def __init__(self, options, folder):
+        self.options, self.folder = options, folder
+        self.models, self.repository = workloads.all_of_them(folder)
+        self.by_name = {workload.name: workload for workload in self.models}
+        self.running = {}
+
+    def start(self, name, starter, *rest):
+        self.running[name] = starter(*rest)
+        return self.running[name]
+
+    def inferd(self, name, core, *options):
+        return self.start(name, lambda: servers.start_inferd(
+            self.options.inferd, core, self.folder, self.repository, *options, name=name))
+
+    def stop(self):
+        for server in self.running.values():
+            server.stop()
+
+    def load(self, case, seconds, client_core="pinned"):
+        core = self.options.cores[1] if client_core == "pinned" else client_core
+        return trials.load(self.options.inferd, self.running[case.server],
+                           self.by_name[case.workload], case, seconds,
+                           (self.options.cores[0], core))
+
+    def bare(self, workload, seconds):
+        return trials.bare(self.options.bare_run, workload, seconds, self.options.cores[0])
+
+    def round(self, number, seconds, bare_seconds):
+        """Each model's bare runs stand before and behind its loads: the same minute."""
+        measured = []
+        groups = {workload.name: [] for workload in self.models}
+        for case in cases_of_a_round(self.models):
+            groups[case.workload].append(case)
+        for name in list(groups)[::1 if number % 2 == 0 else -1]:
+            cases = groups[name][::1 if number % 2 == 0 else -1]
+            measured.append(self.bare(self.by_name[name], bare_seconds))
+            measured += [self.load(case, seconds) for case in cases]
+            measured.append(self.bare(self.by_name[name], bare_seconds))
+        return measured
+
+    def two_cores(self, seconds):
+        """The image model, which leaves the client little to do, on one core and on both."""
+        return [self.load(Case(name, "image", "rest-binary", 8), seconds, None)
+                for name in ("inferd", "inferd-two-cores")]
+
+
+def measure_servers(bench, parameters):
+    """inferd and nginx: the rounds, starts and memory."""
+    rounds, _, seconds, bare_seconds = parameters
+    options, tabular = bench.options, bench.by_name["tabular"]
+    core = options.cores[0]
+    first = {workload.name: bench.bare(workload, 0.2) for workload in bench.models}
+    say(f"starting inferd {trials.READY_STARTS} times")
+    ready = [trials.start_to_ready(options.inferd, core, bench.folder, ROOT / "models/repository")
+             for _ in range(trials.READY_STARTS)]
+    fresh = bench.start("fresh", lambda: servers.start_inferd(
+        options.inferd, core, bench.folder, ROOT / "models/repository", name="fresh"))
+    say(f"{trials.MEMORY_REQUESTS:,} requests to inferd for its memory")
+    requests, resident = trials.memory_after_load(options.inferd, fresh, tabular, options.cores)
+    fresh.stop()
+    inferd = bench.inferd("inferd", core)
+    bench.inferd("inferd-unbatched", core, "--batching-mode=off")
+    if options.two_cores:
+        bench.inferd("inferd-two-cores", set(options.cores))
+    for workload in bench.models:
+        answer = trials.check_answer(inferd, workload, first[workload.name]["last_value"])
+        if workload is tabular:
+            nginx = bench.start("nginx", servers.start_nginx, core, bench.folder, answer)
+            if trials.check_answer(nginx, workload, first["tabular"]["last_value"]) != answer:
+                raise BenchError("nginx does not answer with inferd's bytes")
+    measured, both = [], []
     for number in range(rounds):
-        measured.append([trial() for trial in
-                         plan_round(number, inferd, nginx, seconds, row, options)])
-        cpu = {server: report.pick(measured[-1:], "cpu_us", server=server, connections=64).median
-               for server in ("inferd", "nginx")}
-        bare = report.pick(measured[-1:], "cpu_us", kind="bare", batch=1).median
-        say(f"round {number + 1} of {rounds}: CPU µs per request at 64 connections: "
-            f"inferd {cpu['inferd']:.1f}, nginx {cpu['nginx']:.1f}; bare Run {bare:.1f}; "
-            f"ratio {cpu['inferd'] / (cpu['nginx'] + bare):.2f}")
+        measured.append(bench.round(number, seconds, bare_seconds))
+        both.append(bench.two_cores(seconds) if options.two_cores else [])
+        say(f"round {number + 1} of {rounds}: " + report.one_line(measured[-1]))
+    dropped = trials.dropped_log_lines(inferd)
+    return {"ready_seconds": ready, "log_lines_dropped": dropped, "rounds": measured,
+            "two_cores": both, "first_bare": first,
+            "memory": {"requests": requests, "resident_bytes": resident}}
+
+
+def measure_peers(bench, parameters):
+    """The peers one after the other (their idle threads would disturb), inferd beside each."""
+    _, rounds, seconds, _ = parameters
+    measured = {}
+    for peer, protocols in PEER_PROTOCOLS.items():
+        say(f"peer {peer}")
+        server = bench.start(peer, servers.start_peer, peer, bench.options.cores[0],
+                             bench.folder, bench.repository)
+        cases = [case for case in cases_of_the_peers(bench.models) if case.server == peer]
+        trials_of_peer = []
+        for _ in range(rounds):
+            for case in cases:
+                trials_of_peer.append(bench.load(case, seconds))
+                if case.workload == "tabular":
+                    trials_of_peer.append(bench.load(case._replace(server="inferd"), seconds))
+        measured[peer] = {"ready_seconds": server.ready_seconds, "protocols": protocols,
+                          "resident_bytes": server.resident_bytes(), "trials": trials_of_peer}
+        server.stop()
     return measured
 
 
 def measure(options, folder, parameters):
     """Everything; the result as it is written to JSON, without the summary."""
-    row = folder / "row.f32"
-    trials.write_row(row)
-    server_core, client_core = options.cores
-    first_bare = trials.bare(options.bare_run, row, 1, 0.2, server_core)
-    say(f"starting inferd {trials.READY_STARTS} times")
-    ready = [trials.start_to_ready(options.inferd, server_core, folder)
-             for _ in range(trials.READY_STARTS)]
-    running = []
+    bench = Bench(options, folder)
     try:
-        inferd = servers.start_inferd(options.inferd, server_core, folder)
-        running.append(inferd)
-        answer = trials.check_answer(inferd, first_bare["last_value"])
-        nginx = servers.start_nginx(server_core, folder, answer)
-        running.append(nginx)
-        if trials.check_answer(nginx, first_bare["last_value"]) != answer:
-            raise BenchError("nginx does not answer with inferd's bytes")
-        say(f"{trials.MEMORY_REQUESTS:,} requests to inferd for its memory")
-        requests, resident = trials.memory_after_load(inferd, options.cores)
-        trials.load(nginx, trials.CONNECTIONS[-1], 1, options.cores)
-        rounds = measure_rounds(inferd, nginx, row, options, parameters)
-        trials.check_answer(inferd, first_bare["last_value"])
-        dropped = trials.dropped_log_lines(inferd)
-        resident_end = inferd.resident_bytes()
+        result = measure_servers(bench, parameters)
+        result["peers"] = measure_peers(bench, parameters) if options.peers else {}
+        commands = [server.command for server in bench.running.values()]
+        commands += [trials.bench_command(options.inferd, bench.running[case.server],
+                                          bench.by_name[case.workload], case, parameters[2])
+                     for case in cases_of_a_round(bench.models) if case.in_flight == 64]
     finally:
-        for server in running:
-            server.stop()
-    commands = [inferd.command, nginx.command,
-                *(trials.wrk_command(inferd, c, parameters[1]) for c in trials.CONNECTIONS),
-                *(trials.bare_command(options.bare_run, row, b, parameters[2])
-                  for b in trials.BATCHES)]
-    return {
-        "parameters": {
-            "rounds": parameters[0], "wrk_seconds": parameters[1], "bare_seconds": parameters[2],
-            "server_core": server_core, "client_core": client_core,
-            "two_cores": options.two_cores, "connections": trials.CONNECTIONS,
-            "batches": trials.BATCHES, "starts": trials.READY_STARTS,
-            "request": trials.REQUEST_FILE, "request_bytes": len(trials.request_body()),
-            "answer_bytes": len(answer)},
-        "versions": {**machine.versions(options.inferd), "ONNX Runtime": first_bare["onnxruntime"]},
-        "commands": [shown(command) for command in commands],
-        "ready_seconds": ready,
-        "memory": {"requests": requests, "resident_bytes": resident,
-                   "resident_bytes_at_the_end": resident_end},
-        "log_lines_dropped": dropped,
-        "rounds": rounds,
-    }
+        bench.stop()
+    versions = {**machine.versions(options.inferd),
+                "ONNX Runtime": result["first_bare"]["tabular"]["onnxruntime"]}
+    return {**result, "versions": versions, "commands": [shown(command) for command in commands],
+            "models": {workload.name: workload.title for workload in bench.models},
+            "parameters": {"rounds": parameters[0], "seconds": parameters[2],
+                           "server_core": options.cores[0], "client_core": options.cores[1],
+                           "two_cores": options.two_cores, "in_flight": IN_FLIGHT,
+                           "starts": trials.READY_STARTS}}
 
 
 def main():
@@ -130,8 +210,7 @@ def main():
     for program in (options.inferd, options.bare_run):
         if not program.is_file():
             raise BenchError(f"{program} is missing: make bench builds it")
-    for name in ("nginx", "wrk"):
-        machine.tool(name)
+    machine.tool("nginx")
     options.inferd, options.bare_run = options.inferd.resolve(), options.bare_run.resolve()
     *options.cores, options.two_cores = machine.cores()
     if not options.two_cores:

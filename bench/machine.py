@@ -66,7 +66,6 @@ def versions(inferd):
     return {
         "inferd": first_match(r"^(?:inferd )?([^,\n]+)", output_of(str(inferd), "--version")),
         "nginx": first_match(r"nginx/(\S+)", output_of(tool("nginx"), "-v")),
-        "wrk": first_match(r"^wrk (\S+(?: \S*\d\S*)?)", output_of(tool("wrk"), "-v")),
         "python": platform.python_version(),
     }
 
@@ -84,7 +83,7 @@ def placed_on(core):
     other work on the same cores then disturbs less. Both servers and the client do the same.
     """
     def place():
-        os.sched_setaffinity(0, {core})
+        os.sched_setaffinity(0, core if isinstance(core, set) else {core})
         os.setsid()
         try:
             with open("/proc/self/autogroup", "w", encoding="ascii") as group:

@@ -1,8 +1,9 @@
-"""The two servers that are measured: inferd, and nginx with an answer of the same bytes.
+"""The servers that are measured: inferd, nginx with an answer of the same bytes, and the peers.
 
 Each runs on the server's core, writes its access log to a file, and says how much CPU time all
 its processes and threads have used.
 """
+import json
 import os
 import pathlib
 import re
@@ -14,8 +15,9 @@ import time
 from machine import ROOT, BenchError, placed_on, tool
 
 TICKS = os.sysconf("SC_CLK_TCK")
-MODEL = "breast-cancer"
-PATIENCE_S = 10
+PATIENCE_S, PEER_PATIENCE_S = 10, 60
+NGINX_PATH = "/static"
+PEERS = ("fastapi", "mlserver", "kserve")
 
 NGINX_CONFIG = """\
 daemon off;
@@ -29,6 +31,7 @@ http {{
     # Its default closes a connection after 1000 requests; inferd keeps them.
     keepalive_requests 1000000000;
     keepalive_timeout 600s;
+    http2_max_concurrent_streams 128;
     client_body_temp_path body;
     proxy_temp_path proxy;
     fastcgi_temp_path fastcgi;
@@ -36,6 +39,7 @@ http {{
     scgi_temp_path scgi;
     server {{
         listen 127.0.0.1:{port};
+        listen 127.0.0.1:{http2_port} http2;
         # A static file refuses POST; `return` takes it and throws the request's body away.
         location = {path} {{ return 200 '{body}'; }}
     }}
@@ -85,16 +89,12 @@ class Server:
             self.process = subprocess.Popen(
                 command, cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
                 preexec_fn=placed_on(core))
-        self.port, self.path = 0, "/"
+        self.port = self.grpc_port = self.http2_port = 0
         self.pids = [self.process.pid]
 
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.port}{self.path}"
-
-    def wait_until(self, ready):
+    def wait_until(self, ready, seconds=PATIENCE_S):
         """Polls `ready` every millisecond; stops with the server's own words when it ends."""
-        until = time.monotonic() + PATIENCE_S
+        until = time.monotonic() + seconds
         while not ready():
             if self.process.poll() is not None or time.monotonic() > until:
                 self.stop(signal.SIGKILL)
@@ -145,33 +145,74 @@ class Server:
                 self.process.wait()
 
 
-def start_inferd(inferd, core, folder, wait=True):
-    """inferd as it comes: nothing set but the repository and free ports."""
-    port, management = free_port(), free_port()
-    command = [str(inferd), "serve", "--repository-path=models/repository",
-               f"--http-port={port}", f"--management-port={management}"]
-    server = Server("inferd", command, core, folder / "inferd.log", folder / "inferd.err")
-    server.port, server.management = port, management
-    server.path = f"/v2/models/{MODEL}/infer"
+def start_inferd(inferd, core, folder, repository, *options, name="inferd", wait=True):
+    """inferd as it comes: nothing set but the repository, free ports and `options`."""
+    port, grpc_port, management = free_port(), free_port(), free_port()
+    command = [str(inferd), "serve", f"--repository-path={repository}", f"--http-port={port}",
+               f"--grpc-port={grpc_port}", f"--management-port={management}", *options]
+    server = Server(name, command, core, folder / f"{name}.log", folder / f"{name}.err")
+    server.port, server.grpc_port, server.management = port, grpc_port, management
     if wait:
         server.wait_until(lambda: get(port, "/v2/health/ready")[0] == 200)
     return server
 
 
 def start_nginx(core, folder, body):
-    """nginx with one worker that answers every POST with `body`."""
+    """nginx with one worker that answers every POST with `body`, over HTTP/1.1 and HTTP/2."""
     text = body.decode()
     if set(text) & set("'$\\\n") or not text.isascii():
         raise BenchError("the answer holds characters that nginx's configuration cannot: " + text)
     where = folder / "nginx"
     where.mkdir(exist_ok=True)
-    port, log = free_port(), where / "access.log"
-    path = f"/v2/models/{MODEL}/infer"
-    (where / "nginx.conf").write_text(
-        NGINX_CONFIG.format(log=log, port=port, path=path, body=text))
+    port, http2_port, log = free_port(), free_port(), where / "access.log"
+    (where / "nginx.conf").write_text(NGINX_CONFIG.format(
+        log=log, port=port, http2_port=http2_port, path=NGINX_PATH, body=text))
     command = [tool("nginx"), "-p", str(where), "-e", "error.log", "-c", "nginx.conf"]
     server = Server("nginx", command, core, log, where / "stderr.log", where)
-    server.port, server.path = port, path
+    server.port, server.http2_port = port, http2_port
     server.wait_until(lambda: get(port, "/")[0] is not None)
+    server.find_children()
+    return server
+
+
+def peer_python(name):
+    done = subprocess.run([ROOT / "tools/deps.sh", f"venv-peer-{name}"], capture_output=True,
+                          text=True, check=True)
+    return pathlib.Path(done.stdout.strip()) / "bin"
+
+
+def mlserver_settings(where, repository, port, grpc_port):
+    """MLServer reads a folder of settings, one folder a model."""
+    (where / "settings.json").write_text(json.dumps({
+        "host": "127.0.0.1", "http_port": port, "grpc_port": grpc_port,
+        "metrics_port": free_port(), "parallel_workers": 0, "debug": False}))
+    for file in repository.glob("*/1/model.onnx"):
+        name = file.parts[-3]
+        (where / name).mkdir(exist_ok=True)
+        (where / name / "model-settings.json").write_text(json.dumps({
+            "name": name, "implementation": "mlserver_model.OnnxModel",
+            "parameters": {"uri": str(file)}}))
+
+
+def start_peer(name, core, folder, repository):
+    """One of bench/peers with the same models; its Python environment must be there."""
+    bin_folder, peers = peer_python(name), ROOT / "bench/peers"
+    where = folder / name
+    where.mkdir(exist_ok=True)
+    port, grpc_port = free_port(), free_port()
+    if name == "fastapi":
+        command = [bin_folder / "python", peers / "fastapi_app.py", repository, port]
+    elif name == "kserve":
+        command = [bin_folder / "python", peers / "kserve_app.py", repository, port, grpc_port]
+    else:
+        mlserver_settings(where, repository, port, grpc_port)
+        command = ["env", f"PYTHONPATH={peers}", bin_folder / "mlserver", "start", where]
+    began = time.monotonic()
+    server = Server(name, [str(word) for word in command], core, where / "out.log",
+                    where / "err.log", where)
+    server.port, server.grpc_port = port, grpc_port
+    ready = "/v2/models/text/ready" if name == "mlserver" else "/v2/health/ready"
+    server.wait_until(lambda: get(port, ready)[0] == 200, PEER_PATIENCE_S)
+    server.ready_seconds = time.monotonic() - began
     server.find_children()
     return server

@@ -6,27 +6,25 @@ import signal
 import struct
 import subprocess
 import time
+from typing import NamedTuple
 
 import machine
 import servers
 from machine import ROOT, BenchError
 
-MODEL_FILE = f"models/repository/{servers.MODEL}/1/model.onnx"
-REQUEST_FILE = f"models/{servers.MODEL}/request.json"
-CONNECTIONS = (1, 64)
-BATCHES = (1, 8, 32)
 READY_STARTS = 10
 MEMORY_REQUESTS = 100_000
+# Requests in flight -> (connections, streams of each), where a connection carries several.
+STREAMS = {1: (1, 1), 8: (2, 4), 64: (8, 8)}
+MULTIPLEXED = ("grpc", "static-http2")
 
 
-def request_body():
-    return (ROOT / REQUEST_FILE).read_bytes()
-
-
-def write_row(path):
-    """The request's row as bare_run reads it."""
-    values = json.loads(request_body())["inputs"][0]["data"]
-    path.write_bytes(struct.pack(f"<{len(values)}f", *values))
+class Case(NamedTuple):
+    """What one trial asks: `protocol` is rest, rest-binary, grpc, static or static-http2."""
+    server: str
+    workload: str
+    protocol: str
+    in_flight: int
 
 
 def as_float(number):
@@ -34,85 +32,95 @@ def as_float(number):
     return struct.unpack("f", struct.pack("f", number))[0]
 
 
-def check_answer(server, expected):
-    """The answer's body, after making sure that it is right: bare Run's own last value."""
-    status, body = servers.post(server.port, server.path, request_body())
+def rest_path(workload):
+    return f"/v2/models/{workload.model}/infer"
+
+
+def check_answer(server, workload, expected, close=0.0):
+    """The JSON answer's body, after making sure that it is right: bare Run's own last value."""
+    path = servers.NGINX_PATH if server.name == "nginx" else rest_path(workload)
+    status, body = servers.post(server.port, path, workload.request.read_bytes())
     if status != 200:
         raise BenchError(f"{server.name} answers {status}: {body[:200].decode(errors='replace')}")
     last = json.loads(body)["outputs"][-1]["data"][-1]
-    if as_float(last) != as_float(expected):
-        raise BenchError(f"{server.name} answers {last}, bare Run gives {expected}")
+    while isinstance(last, list):
+        last = last[-1]
+    if abs(as_float(last) - as_float(expected)) > close:
+        raise BenchError(f"{server.name} answers {last} for {workload.name}, bare Run {expected}")
     return body
 
 
-def wrk_command(server, connections, seconds):
-    return [machine.tool("wrk"), "-t1", f"-c{connections}", f"-d{seconds}s", "-s", "bench/post.lua",
-            server.url]
+def bench_command(inferd, server, workload, case, seconds):
+    """`inferd bench` as the client of every server."""
+    multiplexed = case.protocol in MULTIPLEXED
+    connections, streams = STREAMS[case.in_flight] if multiplexed else (case.in_flight, 1)
+    port = {"grpc": server.grpc_port, "static-http2": server.http2_port}.get(
+        case.protocol, server.port)
+    command = [str(inferd), "bench", f"--url=http://127.0.0.1:{port}",
+               f"--data={workload.request}", f"--connections={connections}",
+               f"--duration={seconds}s", "--warmup=300ms", "--quiet", "--json=-"]
+    if case.protocol.startswith("static"):
+        command += ["--protocol=post", f"--path={servers.NGINX_PATH}"]
+        command += ["--http=2"] if multiplexed else []
+    else:
+        command += [f"--protocol={case.protocol}", f"--model={workload.model}"]
+    return command + ([f"--streams={streams}"] if streams > 1 else [])
 
 
-def load(server, connections, seconds, cores):
-    """One run of wrk against a server: what wrk says, and what the server spent on it."""
+def load(client, server, workload, case, seconds, cores):
+    """One run of the client against a server: what it says, and what the server spent on it."""
     server_core, client_core = cores
     server.take_log_lines()
+    command = bench_command(client, server, workload, case, seconds)
     busy, steal = machine.core_busy_ticks(server_core)
-    cpu, began = server.cpu_seconds(), time.monotonic()
-    done = subprocess.run(
-        wrk_command(server, connections, seconds), cwd=ROOT, capture_output=True, text=True,
-        env={**os.environ, "BENCH_BODY": REQUEST_FILE}, check=False,
-        preexec_fn=machine.placed_on(client_core))
-    cpu, wall = server.cpu_seconds() - cpu, time.monotonic() - began
+    began = time.monotonic()
+    command.append("--server-pid=" + ",".join(map(str, server.pids)))
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False,
+                          preexec_fn=machine.placed_on(client_core) if client_core is not None
+                          else None)
+    wall = time.monotonic() - began
     busy_after, steal_after = machine.core_busy_ticks(server_core)
-    report = re.search(r"^bench: (\{.*\})$", done.stdout, re.M)
-    if not report:
-        raise BenchError(f"wrk failed: {(done.stderr or done.stdout).strip()[-200:]}")
-    said = json.loads(report.group(1))
-    wrong = {name: said[name] for name in ("connect_errors", "read_errors", "write_errors",
-                                           "timeouts", "bad_statuses") if said[name]}
-    if wrong or not said["requests"]:
-        raise BenchError(f"{server.name} at {connections} connections: not all went well: {wrong}")
-    requests = said["requests"]
+    if done.returncode != 0:
+        said = (done.stderr or done.stdout).strip().splitlines()
+        raise BenchError(f"{case}: the client failed: {said[-1] if said else done.returncode}")
+    measured = read_result(done.stdout)
+    server_seconds = measured["cpu_us"] * measured["requests"] / 1e6
     return {
-        "kind": "load", "server": server.name, "connections": connections,
-        "requests": requests, "seconds": said["seconds"],
-        "requests_per_second": requests / said["seconds"],
-        "cpu_us": cpu * 1e6 / requests,
-        "busy_percent": 100 * cpu / said["seconds"],
+        "kind": "load", **case._asdict(), **measured,
+        "busy_percent": 100 * server_seconds / measured["seconds"],
         # In one process's time or not: interrupts, other programs, and what the host took.
-        "others_percent": max(0.0, 100 * ((busy_after - busy) / servers.TICKS - cpu) / wall),
+        "others_percent": max(0.0, 100 * ((busy_after - busy) / servers.TICKS - server_seconds)
+                              / wall),
         "stolen_percent": 100 * (steal_after - steal) / servers.TICKS / wall,
-        "p50_us": said["p50_us"], "p99_us": said["p99_us"], "max_us": said["max_us"],
         "log_lines": server.take_log_lines(),
     }
 
 
-def bare_command(bare_run, row, batch, seconds):
-    return [str(bare_run), MODEL_FILE, str(row), str(batch), str(seconds)]
-
-
-def bare(bare_run, row, batch, seconds, core):
+def bare(bare_run, workload, seconds, core):
     """ONNX Runtime's Run in a loop on the server's core."""
-    done = subprocess.run(bare_command(bare_run, row, batch, seconds), cwd=ROOT, text=True,
-                          capture_output=True, check=False,
+    command = [str(bare_run), str(workload.file), str(seconds), *workload.bare_inputs]
+    done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, check=False,
                           preexec_fn=machine.placed_on(core))
     if done.returncode != 0:
         raise BenchError(done.stderr.strip() or f"bare_run ended with {done.returncode}")
-    return {"kind": "bare", **json.loads(done.stdout)}
+    return {"kind": "bare", "workload": workload.name, **json.loads(done.stdout)}
 
 
-def start_to_ready(inferd, core, folder):
+def start_to_ready(inferd, core, folder, repository):
     """Seconds from before fork and exec to the first 200 of /v2/health/ready, asked every ms."""
     began = time.monotonic()
-    server = servers.start_inferd(inferd, core, folder)
+    server = servers.start_inferd(inferd, core, folder, repository, name="starting")
     seconds = time.monotonic() - began
     server.stop(signal.SIGKILL)  # nothing is in flight, and a drain would only take time
     return seconds
 
 
-def memory_after_load(server, cores):
+def memory_after_load(client, server, workload, cores):
     """(requests, resident bytes) once a fresh server has answered MEMORY_REQUESTS."""
     requests = 0
     while requests < MEMORY_REQUESTS:
-        requests += load(server, CONNECTIONS[-1], 2, cores)["requests"]
+        case = Case(server.name, workload.name, "rest", 64)
+        requests += load(client, server, workload, case, 2, cores)["requests"]
     return requests, server.resident_bytes()
 
 
