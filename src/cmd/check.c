@@ -17,6 +17,12 @@ static void free_options(void *context, struct model_options *options) {
     wire_free_model_options(options);
 }
 
+static enum err read_request(void *context, const struct recorded_body *body,
+                             const struct signature *signature, struct recorded_request *ret,
+                             struct err_text *text) {
+    return wire_read_request(context, body, signature, ret, text);
+}
+
 /* Files that serve would read at the start. */
 static size_t check_files(const struct server_config *config) {
     size_t problems = 0;
@@ -55,6 +61,7 @@ static size_t check_repository(struct server_config *config, struct buffer *repo
     options.clock = &clock_real;
     options.read_options = read_options;
     options.free_options = free_options;
+    options.read_request = read_request;
     options.context = config;
     size_t problems = model_repository_check(&options, report);
     engine->ops->free(&engine);

@@ -217,6 +217,13 @@ static void free_options(void *context, struct model_options *options) {
     wire_free_model_options(options);
 }
 
+static enum err read_request(void *context, const struct recorded_body *body,
+                             const struct signature *signature, struct recorded_request *ret,
+                             struct err_text *text) {
+    const struct server *server = context;
+    return wire_read_request(server->config, body, signature, ret, text);
+}
+
 static enum err start_models(struct server *server, struct err_text *text) {
     enum err e;
     if (server->config->engine == CONFIG_ENGINE_FAKE)
@@ -234,6 +241,7 @@ static enum err start_models(struct server *server, struct err_text *text) {
     options.clock = server->clock;
     options.read_options = read_options;
     options.free_options = free_options;
+    options.read_request = read_request;
     options.publish = publish;
     options.context = server;
     e = model_manager_new(&options, &server->manager, text);

@@ -10,6 +10,8 @@ _Static_assert(READY_ALL == 0 && READY_ANY == 1 && READY_LIST == 2, "ready.polic
 _Static_assert(TLS_CLIENT_NONE == 0 && TLS_CLIENT_OPTIONAL == 1 && TLS_CLIENT_REQUIRED == 2,
                "client_auth");
 _Static_assert(BATCHING_AUTO == 0 && BATCHING_ON == 1 && BATCHING_OFF == 2, "batching.mode");
+enum { TIMEOUT_REJECT, TIMEOUT_CONTINUE }; /* batching.timeout_action */
+enum { COUNT_MAX = 1000000 };              /* of rows or requests in a list */
 _Static_assert(VERSIONS_LATEST == 0 && VERSIONS_ALL == 1 && VERSIONS_LISTED == 2,
                "versions.policy");
 _Static_assert(V2_NONFINITE_NULL == 0 && V2_NONFINITE_LITERAL == 1, "json.nonfinite");
@@ -94,6 +96,56 @@ static uint32_t threads_or_cores(int64_t configured) {
     return cores.threads;
 }
 
+/* Numbers of rows or requests. */
+struct counts {
+    const char *key;
+    const struct config_ints *from;
+    int64_t min;
+    size_t count_max;
+};
+
+static enum err fill_counts(const struct counts *counts, uint32_t *ret, struct err_text *text) {
+    const struct config_ints *from = counts->from;
+    if (from->count > counts->count_max)
+        return err_set(text, ERR_INVALID, "%s has %zu entries; at most %zu are allowed",
+                       counts->key, from->count, counts->count_max);
+    for (size_t i = 0; i < from->count; i++) {
+        if (from->items[i] < counts->min || from->items[i] > COUNT_MAX)
+            return err_set(text, ERR_INVALID, "%s holds %lld; allowed is %lld to %d", counts->key,
+                           (long long)from->items[i], (long long)counts->min, (int)COUNT_MAX);
+        ret[i] = (uint32_t)from->items[i];
+    }
+    return ERR_OK;
+}
+
+static enum err fill_batching(const struct model_config *config, struct batch_options *ret,
+                              struct err_text *text) {
+    *ret = (struct batch_options){
+        .rows_max = (uint32_t)config->batching_rows_max,
+        .queue_max = (uint32_t)config->batching_queue_max,
+        .inline_ns_max = config->batching_inline_ns_max,
+        .rules = {.delay_ns = config->batching_delay_ns_max,
+                  .preferred_count = (uint32_t)config->batching_preferred_sizes.count},
+        .levels = (uint32_t)config->batching_priority_levels,
+        .default_level = (uint32_t)config->batching_default_priority_level,
+        .timeout_ns = config->batching_timeout_ns,
+        .timeout_override = config->batching_allow_timeout_override,
+        .timeout_continue = config->batching_timeout_action == TIMEOUT_CONTINUE,
+    };
+    if (ret->levels == 0)
+        ret->levels = 1;
+    if (ret->default_level > ret->levels)
+        return err_set(text, ERR_INVALID,
+                       "batching.default_priority_level is %u, batching.priority_levels %u",
+                       ret->default_level, ret->levels);
+    const struct counts preferred = {"batching.preferred_sizes", &config->batching_preferred_sizes,
+                                     1, BATCH_PREFERRED_MAX};
+    const struct counts bounds = {"batching.priority_queue_max",
+                                  &config->batching_priority_queue_max, 0, ret->levels};
+    enum err e = fill_counts(&preferred, ret->rules.preferred, text);
+    return e ? e : fill_counts(&bounds, ret->level_max, text);
+}
+
 /* Lists point into `config`, which the options own. */
 static enum err fill_options(struct model_config *config, struct model_options *ret,
                              struct err_text *text) {
@@ -106,9 +158,6 @@ static enum err fill_options(struct model_config *config, struct model_options *
         .listed_count = config->versions_listed.count,
         .default_version = config->versions_default,
         .batching = (enum batching_mode)config->batching_mode,
-        .batch = {.rows_max = (uint32_t)config->batching_rows_max,
-                  .queue_max = (uint32_t)config->batching_queue_max,
-                  .inline_ns_max = config->batching_inline_ns_max},
         .engine = {.intra_op_threads = threads_or_cores(config->execution_intra_op_threads),
                    .inter_op_threads = (uint32_t)config->execution_inter_op_threads,
                    .graph_optimization = graph_optimizations[config->execution_graph_optimization],
@@ -116,12 +165,13 @@ static enum err fill_options(struct model_config *config, struct model_options *
                    .memory_arena = config->execution_memory_arena,
                    .memory_pattern = config->execution_memory_pattern},
         .warmup = config->warmup,
+        .warmup_count = (uint32_t)config->warmup_count,
         .request_timeout_ns = config->request_timeout_ns,
         .response_cache_bytes = config->response_cache_bytes,
     };
     for (size_t i = 0; i < config->versions_listed.count; i++)
         ret->listed[i] = config->versions_listed.items[i];
-    return ERR_OK;
+    return fill_batching(config, &ret->batch, text);
 }
 
 static struct str without_line_end(struct str s) {
@@ -175,6 +225,24 @@ enum err wire_read_model_options(const struct server_config *config, const char 
     buffer_done(&problems);
     mem_free(&path);
     return e;
+}
+
+_Static_assert((int)RECORDED_SPARE >= (int)V2_BODY_SPARE, "the reader writes behind the body");
+
+enum err wire_read_request(const struct server_config *config, const struct recorded_body *body,
+                           const struct signature *signature, struct recorded_request *ret,
+                           struct err_text *text) {
+    const struct v2_limits limits = {config->limits_tensors_max};
+    struct v2_infer_request request;
+    int64_t json_length = body->binary ? (int64_t)body->json_length : V2_NO_HEADER_LENGTH;
+    enum err e = v2_infer_read(body->arena, body->data, body->length, json_length, signature,
+                               &limits, &request, text);
+    if (e)
+        return e;
+    *ret = (struct recorded_request){.inputs = request.inputs};
+    for (size_t i = 0; i < request.output_count; i++)
+        ret->output_mask |= (uint64_t)1 << request.outputs[i].index;
+    return ERR_OK;
 }
 
 void wire_free_model_options(struct model_options *options) {

@@ -19,3 +19,8 @@ struct model_manager_options wire_manager(const struct server_config *config);
 enum err wire_read_model_options(const struct server_config *config, const char *model_dir,
                                  struct model_options *ret, struct err_text *text) MUST_CHECK;
 void wire_free_model_options(struct model_options *options);
+
+/* A recorded request as the v2 protocol reads it. Thread: manager's, or one that it waits for. */
+enum err wire_read_request(const struct server_config *config, const struct recorded_body *body,
+                           const struct signature *signature, struct recorded_request *ret,
+                           struct err_text *text) MUST_CHECK;

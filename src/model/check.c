@@ -30,11 +30,11 @@ static bool check_version(struct check *check, const struct scan_model *model,
     struct load_decision decision = {0};
     struct err_text text;
     uint64_t before = clock_now(manager->clock);
-    enum err e = version->trouble
-                     ? err_set(&text, ERR_INVALID, "%s", version->trouble)
-                     : load_model(manager, model->name, version->number, options, &loaded, &text);
+    const struct load_order order = {manager, model->name, version->number, options, NULL};
+    enum err e = version->trouble ? err_set(&text, ERR_INVALID, "%s", version->trouble)
+                                  : load_model(&order, &loaded, &text);
     if (e == ERR_OK)
-        e = load_warm_up(manager, loaded, options, NULL, &decision, &text);
+        e = load_warm_up(&order, loaded, &decision, &text);
     if (loaded)
         manager->engine->ops->unload(&loaded);
     buffer_add_format(check->report, "%s version %" PRId64 ": ", model->name, version->number);

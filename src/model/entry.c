@@ -208,6 +208,19 @@ bool entry_settings_held(const struct model_entry *entry) {
     return !entry->settings_read || entry->settings_of != entry->settings || entry->settings_error;
 }
 
+static uint64_t hash_rules(uint64_t hash, const struct batch_options *batch) {
+    hash = hash_u64(hash, batch->rules.delay_ns);
+    for (uint32_t i = 0; i < batch->rules.preferred_count; i++)
+        hash = hash_u64(hash, batch->rules.preferred[i]);
+    hash = hash_u64(hash, batch->levels);
+    hash = hash_u64(hash, batch->default_level);
+    for (uint32_t i = 0; i < batch->levels; i++)
+        hash = hash_u64(hash, batch->level_max[i]);
+    hash = hash_u64(hash, batch->timeout_ns);
+    hash = hash_u64(hash, batch->timeout_override);
+    return hash_u64(hash, batch->timeout_continue);
+}
+
 /* What of the options a loaded version depends on: a change of the rest reloads nothing. */
 static uint64_t options_key(const struct model_options *options) {
     const struct engine_options *engine = &options->engine;
@@ -215,7 +228,9 @@ static uint64_t options_key(const struct model_options *options) {
     hash = hash_u64(hash, options->batch.rows_max);
     hash = hash_u64(hash, options->batch.queue_max);
     hash = hash_u64(hash, options->batch.inline_ns_max);
+    hash = hash_rules(hash, &options->batch);
     hash = hash_u64(hash, options->warmup);
+    hash = hash_u64(hash, options->warmup_count);
     hash = hash_u64(hash, options->request_timeout_ns);
     hash = hash_u64(hash, options->response_cache_bytes);
     hash = hash_u64(hash, engine->intra_op_threads);

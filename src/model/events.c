@@ -60,6 +60,8 @@ void log_warmup(const struct model_manager *manager, const struct model_version 
     log_c(&line, "reason", decision->reason);
     if (warmup->run_ns)
         log_f64(&line, "run_ms", (double)warmup->run_ns / NS_PER_MS, 3);
+    if (decision->recorded.requests)
+        log_u64(&line, "recorded_requests", decision->recorded.requests);
     log_end(&line);
 }
 

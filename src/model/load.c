@@ -59,15 +59,17 @@ static void load_now(void *context) {
         engine->ops->load(engine, work->path, &work->options->engine, &work->model, work->text);
 }
 
-enum err load_model(const struct model_manager_options *manager, const char *model, int64_t number,
-                    const struct model_options *options, struct engine_model **ret,
+enum err load_model(const struct load_order *order, struct engine_model **ret,
                     struct err_text *text) {
-    char *path = mem_format("%s/%s/%" PRId64 "/model.onnx", manager->root, model, number);
-    struct load_work work = {.manager = manager, .options = options, .path = path, .text = text};
+    const struct model_manager_options *manager = order->manager;
+    char *path =
+        mem_format("%s/%s/%" PRId64 "/model.onnx", manager->root, order->model, order->number);
+    struct load_work work = {
+        .manager = manager, .options = order->options, .path = path, .text = text};
     if (access(path, F_OK) == 0 && !scan_path_inside(manager->root, path))
         work.err = err_set(text, ERR_INVALID, "model.onnx leads out of the repository");
     else
-        run_quietly(options, load_now, &work);
+        run_quietly(order->options, load_now, &work);
     mem_free(&path);
     if (work.err != ERR_OK)
         return work.err;
@@ -83,13 +85,56 @@ enum err load_model(const struct model_manager_options *manager, const char *mod
 }
 
 struct warm_work {
-    struct warmup_options options;
-    struct warmup_result *result;
+    const struct load_order *order;
+    struct engine_model *model;
+    struct load_decision *ret;
+    enum err err;
+    struct err_text *text;
 };
 
+static void run_recorded(struct warm_work *work, const struct signature *signature) {
+    const struct load_order *order = work->order;
+    const struct model_manager_options *manager = order->manager;
+    char *version = mem_format("%" PRId64, order->number);
+    char *folder = mem_format("%s/%s/%s/warmup", manager->root, order->model, version);
+    struct signature named = *signature;
+    named.model = order->model;
+    named.version = version;
+    struct recorded_options options = {.root = manager->root,
+                                       .folder = folder,
+                                       .read = manager->read_request,
+                                       .context = manager->context,
+                                       .model = work->model,
+                                       .signature = &named,
+                                       .clock = manager->clock,
+                                       .runs = MAX(order->options->warmup_count, 1u),
+                                       .stop = order->stop};
+    work->err = recorded_run(&options, &work->ret->recorded, work->text);
+    mem_free(&folder);
+    mem_free(&version);
+}
+
+/* Made-up inputs first: they are small, and say most about the model. */
 static void warm_now(void *context) {
     struct warm_work *work = context;
-    warmup_run(&work->options, work->result);
+    const struct load_order *order = work->order;
+    const struct model_manager_options *manager = order->manager;
+    const struct signature *signature = manager->engine->ops->signature(work->model);
+    bool compares = order->options->batching == BATCHING_AUTO;
+    struct warmup_options options = {manager->engine,
+                                     work->model,
+                                     signature,
+                                     manager->clock,
+                                     compares ? order->options->batch.rows_max : 1,
+                                     order->stop};
+    struct warmup_result *result = &work->ret->warmup;
+    warmup_run(&options, result);
+    if (manager->read_request)
+        run_recorded(work, signature);
+    if (work->err != ERR_OK || work->ret->recorded.requests == 0 || !result->refused)
+        return;
+    result->refused = false; /* what really comes, it runs */
+    result->run_ns = work->ret->recorded.run_ns;
 }
 
 static void decide(struct load_decision *ret, bool batching, const char *reason) {
@@ -112,21 +157,20 @@ static void decide_auto(const struct model_options *options, const struct signat
         decide(ret, false, ret->warmup.text.s);
 }
 
-enum err load_warm_up(const struct model_manager_options *manager, struct engine_model *model,
-                      const struct model_options *options, const _Atomic bool *stop,
+enum err load_warm_up(const struct load_order *order, struct engine_model *model,
                       struct load_decision *ret, struct err_text *text) {
-    const struct signature *signature = manager->engine->ops->signature(model);
-    bool compares = options->batching == BATCHING_AUTO;
+    const struct model_options *options = order->options;
+    const struct signature *signature = order->manager->engine->ops->signature(model);
     *ret = (struct load_decision){0};
     if (options->batching == BATCHING_ON && !signature->batchable)
         return err_set(text, ERR_INVALID,
                        "batching is on, but not every input and output of the model has a free "
                        "first dimension");
     if (options->warmup) {
-        struct warm_work work = {{manager->engine, model, signature, manager->clock,
-                                  compares ? options->batch.rows_max : 1, stop},
-                                 &ret->warmup};
+        struct warm_work work = {.order = order, .model = model, .ret = ret, .text = text};
         run_quietly(options, warm_now, &work);
+        if (work.err != ERR_OK)
+            return work.err;
     }
     switch (options->batching) {
     case BATCHING_AUTO:

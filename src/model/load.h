@@ -10,20 +10,28 @@
 #include "model/manager.h"
 #include "model/warmup.h"
 
+/* What to load. */
+struct load_order {
+    const struct model_manager_options *manager;
+    const char *model;
+    int64_t number;
+    const struct model_options *options;
+    const _Atomic bool *stop; /* may be NULL: ends the warm-up early */
+};
+
 /* Loads <root>/<model>/<version>/model.onnx. ERR_INVALID with the reason. */
-enum err load_model(const struct model_manager_options *manager, const char *model, int64_t number,
-                    const struct model_options *options, struct engine_model **ret,
+enum err load_model(const struct load_order *order, struct engine_model **ret,
                     struct err_text *text) MUST_CHECK;
 
 struct load_decision {
     bool batching;
-    uint32_t rows_max;              /* of one batch; 1 without batching */
-    char reason[ERR_TEXT_MAX + 64]; /* of the decision about batching */
-    struct warmup_result warmup;    /* zero without warm-up */
+    uint32_t rows_max;               /* of one batch; 1 without batching */
+    char reason[ERR_TEXT_MAX + 64];  /* of the decision about batching */
+    struct warmup_result warmup;     /* zero without warm-up */
+    struct recorded_result recorded; /* ditto */
 };
 
 /* Warms up and decides about batching. ERR_INVALID when the settings ask for what the model cannot
- * do. */
-enum err load_warm_up(const struct model_manager_options *manager, struct engine_model *model,
-                      const struct model_options *options, const _Atomic bool *stop,
+ * do, or a recorded request fails. */
+enum err load_warm_up(const struct load_order *order, struct engine_model *model,
                       struct load_decision *ret, struct err_text *text) MUST_CHECK;

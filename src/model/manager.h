@@ -10,6 +10,7 @@
 #pragma once
 
 #include "model/catalog.h"
+#include "model/recorded.h"
 #include "observe/log.h"
 
 enum version_policy { VERSIONS_LATEST, VERSIONS_ALL, VERSIONS_LISTED };
@@ -30,6 +31,7 @@ struct model_options {
     struct batch_options batch;
     struct engine_options engine; /* lists owned by whoever made the options */
     bool warmup;
+    uint32_t warmup_count; /* runs of each recorded request; 0 counts as 1 */
     uint64_t request_timeout_ns;   /* 0: the server's */
     uint64_t response_cache_bytes; /* 0: no answers are kept */
     void *owned;                   /* for free_options */
@@ -53,6 +55,9 @@ struct model_manager_options {
     enum err (*read_options)(void *context, const char *model_dir, struct model_options *ret,
                              struct err_text *text);
     void (*free_options)(void *context, struct model_options *options);
+    /* Reads a recorded request; NULL: recorded requests are not run. Thread: manager's, or one that
+     * it waits for. */
+    recorded_read *read_request;
     /* A new snapshot; the callee takes its own references. Thread: manager. */
     void (*publish)(void *context, struct catalog *catalog);
     void *context;

@@ -142,7 +142,8 @@ static void furnish(struct model_manager *manager, const struct model_options *o
     version->queue = batch_queue_new(manager->options.pool, manager->options.engine,
                                      version->owner->model, &batch, &observer);
     if (decision->warmup.run_ns)
-        batch_queue_learn(version->queue, decision->warmup.run_ns);
+        batch_queue_learn(version->queue, decision->warmup.run_ns,
+                          decision->warmup.run_elements);
 }
 
 static enum err load_steps(struct model_manager *manager, const struct model_entry *entry,
@@ -151,15 +152,16 @@ static enum err load_steps(struct model_manager *manager, const struct model_ent
     struct model_version_owner *owner = version->owner;
     const struct model_options *options = &entry->options;
     struct load_decision decision;
+    const struct load_order order = {&manager->options, entry->name, slot->number, options,
+                                     &manager->stop};
     enum err e = slot->trouble ? err_set(text, ERR_INVALID, "%s", slot->trouble)
-                               : load_model(&manager->options, entry->name, slot->number, options,
-                                            &owner->model, text);
+                               : load_model(&order, &owner->model, text);
     if (e != ERR_OK)
         return e;
     set_signature(version, owner->engine->ops->signature(owner->model));
     model_version_set_state(owner, MODEL_WARMING, NULL);
     publish_changes(manager);
-    e = load_warm_up(&manager->options, owner->model, options, &manager->stop, &decision, text);
+    e = load_warm_up(&order, owner->model, &decision, text);
     if (e != ERR_OK) {
         version->signature = (struct signature){0}; /* it is the engine's model's */
         owner->engine->ops->unload(&owner->model);

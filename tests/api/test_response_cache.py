@@ -48,6 +48,7 @@ def test_a_hit_is_the_run_s_answer_and_runs_nothing(cached):
     assert {reply.status for reply in replies} == {200}
     assert len({reply.body for reply in replies}) == 1, "byte for byte"
     assert replies[0].json["outputs"][0]["data"] == [1.0, 0.1, -3e-07, 4.0]
+    until(lambda: statistics(cached, "echo")["inference_stats"]["success"]["count"] == 5)
     stats = statistics(cached, "echo")
     assert stats["execution_count"] == 1 and stats["inference_count"] == 1
     inner = stats["inference_stats"]

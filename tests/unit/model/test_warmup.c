@@ -134,7 +134,8 @@ static struct load_decision decide(const char *content, enum batching_mode mode,
     struct load_decision decision = {0};
     struct err_text text;
     load(content);
-    enum err e = load_warm_up(&manager, loaded, &options, NULL, &decision, &text);
+    const struct load_order order = {&manager, "m", 1, &options, NULL};
+    enum err e = load_warm_up(&order, loaded, &decision, &text);
     assert_int_equal(e, expected);
     if (e != ERR_OK)
         assert_non_null(strstr(text.s, "batching is on, but"));
