@@ -28,12 +28,16 @@ static inline bool list_linked(const struct list_node *node) {
     return node->next != NULL;
 }
 
-static inline void list_add_last(struct list *list, struct list_node *node) {
+static inline void list_add_before(struct list_node *place, struct list_node *node) {
     CHECK(!node->next);
-    node->previous = list->head.previous;
-    node->next = &list->head;
-    list->head.previous->next = node;
-    list->head.previous = node;
+    node->previous = place->previous;
+    node->next = place;
+    place->previous->next = node;
+    place->previous = node;
+}
+
+static inline void list_add_last(struct list *list, struct list_node *node) {
+    list_add_before(&list->head, node);
 }
 
 static inline void list_remove(struct list_node *node) {
@@ -47,11 +51,20 @@ static inline struct list_node *list_first(struct list *list) {
     return list_empty(list) ? NULL : list->head.next;
 }
 
+static inline struct list_node *list_last(struct list *list) {
+    return list_empty(list) ? NULL : list->head.previous;
+}
+
 static inline struct list_node *list_take_first(struct list *list) {
     struct list_node *node = list_first(list);
     if (node)
         list_remove(node);
     return node;
+}
+
+/* The node before `node`, or NULL at the beginning. */
+static inline struct list_node *list_previous(struct list *list, struct list_node *node) {
+    return node->previous == &list->head ? NULL : node->previous;
 }
 
 /* The node after `node`, or NULL at the end. */

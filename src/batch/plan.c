@@ -40,22 +40,45 @@ void batch_plan_limit(struct batch_plan *plan, int64_t rows_max, uint32_t reques
     plan->requests_max = requests_max;
 }
 
+static void note_preferred(struct batch_plan *plan) {
+    for (uint32_t i = 0; i < plan->preferred_count; i++)
+        if (plan->rows == (int64_t)plan->preferred[i])
+            plan->preferred_requests = plan->requests;
+}
+
+void batch_plan_prefer(struct batch_plan *plan, const uint32_t *sizes, uint32_t count) {
+    plan->preferred = sizes;
+    plan->preferred_count = count;
+    note_preferred(plan);
+}
+
 bool batch_plan_full(const struct batch_plan *plan) {
     return plan->alone || plan->rows >= plan->rows_max || plan->requests >= plan->requests_max;
+}
+
+static bool shares(const struct batch_plan *plan, const struct tensor *inputs, int64_t rows) {
+    if (!has_rows(inputs, plan->input_count, rows))
+        return false;
+    for (size_t i = 0; i < plan->input_count; i++)
+        if (!same_rows(&plan->inputs[i], &inputs[i]))
+            return false;
+    return true;
 }
 
 enum batch_offer batch_plan_offer(struct batch_plan *plan, const struct tensor *inputs,
                                   int64_t rows) {
     if (batch_plan_full(plan))
         return BATCH_OFFER_FULL;
-    if (!has_rows(inputs, plan->input_count, rows))
+    if (!shares(plan, inputs, rows)) {
+        plan->other = true;
         return BATCH_OFFER_OTHER;
-    for (size_t i = 0; i < plan->input_count; i++)
-        if (!same_rows(&plan->inputs[i], &inputs[i]))
-            return BATCH_OFFER_OTHER;
-    if (rows > plan->rows_max - plan->rows)
+    }
+    if (rows > plan->rows_max - plan->rows) {
+        plan->crowded = true;
         return BATCH_OFFER_FULL;
+    }
     plan->rows += rows;
     plan->requests++;
+    note_preferred(plan);
     return BATCH_OFFER_TAKEN;
 }

@@ -1,19 +1,26 @@
 /* Executors: threads that run what the loops do not run themselves.
  *
- * One lock, one condition. Queues with waiting jobs stand in a ring; an executor takes the first,
- * takes one batch out of it, and puts it back at the end while jobs are left: no queue starves
- * another. An executor never waits for a batch to fill. A job's bytes and results are touched
- * outside the lock. Invariant: a queue is in `ready` exactly while its `waiting` is not empty. */
+ * One lock, one condition. Queues with waiting jobs stand in a ring; an executor takes one batch
+ * out of the first whose rules let one leave (without a delay that is the first), and puts it back
+ * at the end while jobs are left: no queue starves another. With nothing to take it waits for a
+ * signal or for the earliest end of a delay. A job's bytes and results are touched outside the
+ * lock.
+ * 1. A queue is in `ready` exactly while jobs wait in it.
+ * 2. While executors are idle and a delay runs, one of them waits with a timer that ends no later.
+ * `timer_ns` is NEVER or the end of a timer that runs. */
 #include "batch/queue.h"
 
 #include "base/check.h"
 #include "base/memory.h"
+#include "base/num.h"
 
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <time.h>
 
 enum { THREAD_NAME_SIZE = 16 };
+static const uint64_t NEVER = UINT64_MAX;
 
 struct executor {
     struct batch_pool *pool;
@@ -27,7 +34,8 @@ struct batch_pool {
     pthread_cond_t work;
     /* under the lock */
     struct list ready;
-    uint32_t idle; /* executors that wait */
+    uint32_t idle;     /* executors that wait */
+    uint64_t timer_ns; /* an executor waits until then; NEVER: none is known to */
     uint32_t queue_count;
     bool stop;
 
@@ -37,28 +45,70 @@ struct batch_pool {
 
 /* ---- under the lock ---- */
 
-static void queue_taken_from(struct batch_pool *pool, struct batch_queue *queue) {
+static void taken_from(struct batch_pool *pool, struct batch_queue *queue) {
     list_remove(&queue->ready);
-    if (!list_empty(&queue->waiting))
+    if (queue->waiting_count > 0)
         list_add_last(&pool->ready, &queue->ready);
 }
 
-/* Waits for work. False when the pool stops and nothing is left. */
-static bool wait_for_work(struct executor *executor) {
+/* The first queue whose rules let something leave; false: none before *ret_until_ns. */
+static bool find_work(struct batch_pool *pool, uint64_t now_ns, struct batch *ret,
+                      uint64_t *ret_until_ns) {
+    *ret_until_ns = NEVER;
+    for (struct list_node *node = list_first(&pool->ready); node;
+         node = list_next(&pool->ready, node)) {
+        struct batch_queue *queue = CONTAINER_OF(node, struct batch_queue, ready);
+        uint64_t until_ns;
+        if (batch_take(queue, now_ns, pool->stop, ret, &until_ns)) {
+            taken_from(pool, queue);
+            return true;
+        }
+        *ret_until_ns = MIN(*ret_until_ns, until_ns);
+    }
+    return false;
+}
+
+static void wait_ns(struct batch_pool *pool, uint64_t ns) {
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until); /* not the pool's clock, which may be a test's */
+    uint64_t sum = (uint64_t)until.tv_nsec + ns % NS_PER_S;
+    until.tv_sec += (time_t)(ns / NS_PER_S + sum / NS_PER_S);
+    until.tv_nsec = (long)(sum % NS_PER_S);
+    pthread_cond_timedwait(&pool->work, &pool->lock, &until);
+}
+
+/* Waits until something comes, or until then. One executor's timer is enough: others wait without,
+ * and whoever takes a batch wakes one of them when no timer is left. */
+static void wait_for_work(struct batch_pool *pool, uint64_t now_ns, uint64_t until_ns) {
+    pool->idle++;
+    if (pool->timer_ns <= until_ns) {
+        pthread_cond_wait(&pool->work, &pool->lock);
+    } else {
+        pool->timer_ns = until_ns;
+        wait_ns(pool, until_ns - now_ns);
+        pool->timer_ns = NEVER;
+    }
+    pool->idle--;
+}
+
+/* False when the pool stops and nothing is left. */
+static bool next_batch(struct executor *executor, struct batch *ret) {
     struct batch_pool *pool = executor->pool;
-    while (list_empty(&pool->ready)) {
+    uint64_t now_ns = clock_now(pool->clock), until_ns;
+    while (!find_work(pool, now_ns, ret, &until_ns)) {
         if (pool->stop)
             return false;
         if (batch_worker_has_large_scratch(&executor->worker)) {
             pthread_mutex_unlock(&pool->lock); /* giving memory back takes time */
             batch_worker_rest(&executor->worker);
             pthread_mutex_lock(&pool->lock);
-            continue;
+        } else {
+            wait_for_work(pool, now_ns, until_ns);
         }
-        pool->idle++;
-        pthread_cond_wait(&pool->work, &pool->lock);
-        pool->idle--;
+        now_ns = clock_now(pool->clock);
     }
+    if (pool->timer_ns == NEVER && pool->idle > 0 && !list_empty(&pool->ready))
+        pthread_cond_signal(&pool->work);
     return true;
 }
 
@@ -67,14 +117,9 @@ static bool wait_for_work(struct executor *executor) {
 static void *execute(void *argument) {
     struct executor *executor = argument;
     struct batch_pool *pool = executor->pool;
+    struct batch batch;
     pthread_mutex_lock(&pool->lock);
-    while (wait_for_work(executor)) {
-        struct list_node *first = list_first(&pool->ready);
-        CHECK(first);
-        struct batch_queue *queue = CONTAINER_OF(first, struct batch_queue, ready);
-        struct batch batch;
-        batch_take(&queue->waiting, clock_now(pool->clock), &batch);
-        queue_taken_from(pool, queue);
+    while (next_batch(executor, &batch)) {
         pthread_mutex_unlock(&pool->lock);
         batch_worker_run(&executor->worker, &batch);
         pthread_mutex_lock(&pool->lock);
@@ -93,6 +138,14 @@ static void start_executor(struct batch_pool *pool, uint32_t i, uint32_t shard) 
     pthread_setname_np(executor->thread, name);
 }
 
+static void init_condition(pthread_cond_t *condition) {
+    pthread_condattr_t attributes;
+    CHECK(pthread_condattr_init(&attributes) == 0);
+    CHECK(pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0);
+    CHECK(pthread_cond_init(condition, &attributes) == 0);
+    pthread_condattr_destroy(&attributes);
+}
+
 struct batch_pool *batch_pool_new(uint32_t executor_count, uint32_t first_shard,
                                   const struct clock *clock) {
     CHECK(executor_count >= 1);
@@ -102,7 +155,8 @@ struct batch_pool *batch_pool_new(uint32_t executor_count, uint32_t first_shard,
     pool->executor_count = executor_count;
     list_init(&pool->ready);
     CHECK(pthread_mutex_init(&pool->lock, NULL) == 0);
-    CHECK(pthread_cond_init(&pool->work, NULL) == 0);
+    pool->timer_ns = NEVER;
+    init_condition(&pool->work);
     /* Signals are the main loop's: executors are born with all of them blocked. */
     sigset_t all, before;
     sigfillset(&all);
@@ -155,7 +209,7 @@ void batch_pool_add_queue(struct batch_pool *pool, struct batch_queue *queue) {
 
 void batch_pool_remove_queue(struct batch_pool *pool, struct batch_queue *queue) {
     pthread_mutex_lock(&pool->lock);
-    CHECK(list_empty(&queue->waiting) && !list_linked(&queue->ready));
+    CHECK(queue->waiting_count == 0 && !list_linked(&queue->ready));
     pool->queue_count--;
     pthread_mutex_unlock(&pool->lock);
 }
@@ -164,7 +218,8 @@ void batch_pool_put(struct batch_pool *pool, struct batch_job *job) {
     struct batch_queue *queue = job->queue;
     pthread_mutex_lock(&pool->lock);
     batch_job_set_state(job, BATCH_JOB_QUEUED);
-    list_add_last(&queue->waiting, &job->node);
+    list_add_last(&queue->waiting[job->level], &job->node);
+    queue->waiting_count++;
     if (!list_linked(&queue->ready))
         list_add_last(&pool->ready, &queue->ready);
     bool wake = pool->idle > 0;
@@ -180,7 +235,7 @@ bool batch_pool_withdraw(struct batch_pool *pool, struct batch_job *job) {
         struct batch_queue *queue = job->queue;
         list_remove(&job->node);
         batch_job_set_state(job, BATCH_JOB_IDLE);
-        if (list_empty(&queue->waiting))
+        if (--queue->waiting_count == 0)
             list_remove(&queue->ready);
     }
     pthread_mutex_unlock(&pool->lock);

@@ -1,21 +1,17 @@
-/* A queue: the bound on jobs inside, the measure that decides between loop and executors, the
- * states of a job, and taking a batch out of a list. See batch/queue.h for who owns what when. */
+/* A queue: the bounds on jobs inside, the measure that decides between loop and executors, the
+ * states of a job, a job's way in and out. See batch/queue.h for who owns what when. */
 #include "batch/queue.h"
 
 #include "base/check.h"
 #include "base/memory.h"
 #include "base/num.h"
-#include "batch/plan.h"
 
 enum {
-    SCAN_JOBS_MAX = 256, /* jobs looked at for one batch: bounds the time under the pool's lock */
     FUTILE_MAX = 3,      /* batches that had to be repeated one by one before batching stops */
     SLOW_FACTOR = 16,    /* a run this many times inline_ns_max is no accident */
     LEARN_WEIGHT = 8,    /* a new measurement counts for an eighth */
     LEARN_GROWTH_MAX = 8 /* and for at most this times the average: one preemption is not a trend */
 };
-/* A loop's run is not planned to take longer than this. */
-static const uint64_t INLINE_BATCH_NS_MAX = 2 * NS_PER_MS;
 
 #define RELAXED memory_order_relaxed
 
@@ -66,6 +62,8 @@ struct batch_queue *batch_queue_new(struct batch_pool *pool, struct engine *engi
                                     struct engine_model *model, const struct batch_options *options,
                                     const struct batch_observer *observer) {
     CHECK(options->rows_max >= 1 && options->queue_max >= 1);
+    CHECK(options->levels <= BATCH_LEVELS_MAX && options->default_level <= MAX(options->levels, 1));
+    CHECK(options->rules.preferred_count <= BATCH_PREFERRED_MAX);
     struct batch_queue *queue = mem_new(sizeof *queue);
     queue->pool = pool;
     queue->engine = engine;
@@ -74,7 +72,14 @@ struct batch_queue *batch_queue_new(struct batch_pool *pool, struct engine *engi
     queue->options = *options;
     if (observer)
         queue->observer = *observer;
-    list_init(&queue->waiting);
+    if (queue->options.levels == 0)
+        queue->options.levels = 1;
+    if (queue->options.default_level == 0)
+        queue->options.default_level = queue->options.levels;
+    if (!batch_queue_shares(queue))
+        queue->options.rules = (struct batch_rules){0}; /* waiting would be in vain */
+    for (uint32_t i = 0; i <= queue->options.levels; i++)
+        list_init(&queue->waiting[i]);
     batch_pool_add_queue(pool, queue);
     return queue;
 }
@@ -85,6 +90,11 @@ void batch_queue_free(struct batch_queue **queue) {
     CHECK(atomic_load_explicit(&(*queue)->inside, RELAXED) == 0);
     batch_pool_remove_queue((*queue)->pool, *queue);
     mem_free(queue);
+}
+
+bool batch_queue_shares(const struct batch_queue *queue) {
+    return queue->signature->batchable && queue->options.rows_max > 1 &&
+           atomic_load_explicit(&queue->futile, RELAXED) < FUTILE_MAX;
 }
 
 void batch_queue_load(const struct batch_queue *queue, uint32_t *ret_waiting,
@@ -125,8 +135,8 @@ void batch_queue_measured(struct batch_queue *queue, uint64_t compute_ns, uint32
         atomic_store_explicit(&queue->elements, move_average(usual, elements / jobs), RELAXED);
 }
 
-void batch_queue_learn(struct batch_queue *queue, uint64_t compute_ns) {
-    batch_queue_measured(queue, compute_ns, 1, 0);
+void batch_queue_learn(struct batch_queue *queue, uint64_t compute_ns, uint64_t elements) {
+    batch_queue_measured(queue, compute_ns, 1, elements);
 }
 
 uint64_t batch_queue_run_ns(const struct batch_queue *queue) {
@@ -135,7 +145,8 @@ uint64_t batch_queue_run_ns(const struct batch_queue *queue) {
 
 bool batch_queue_runs_inline(const struct batch_queue *queue) {
     uint64_t run_ns = batch_queue_run_ns(queue);
-    return run_ns > 0 && run_ns < queue->options.inline_ns_max;
+    return run_ns > 0 && run_ns < queue->options.inline_ns_max &&
+           queue->options.rules.delay_ns == 0;
 }
 
 /* Is this job quick: an average run below the bound, also when scaled to a job larger than usual?
@@ -152,16 +163,66 @@ static bool is_quick(const struct batch_queue *queue, const struct batch_job *jo
 
 /* ---- in and out ---- */
 
-enum err batch_submit(struct batch_queue *queue, struct batch_turn *turn, struct batch_job *job,
-                      struct err_text *text) {
-    CHECK(job->owner && job->done);
+bool batch_queue_timeout_is_deadline(const struct batch_queue *queue) {
+    return queue->options.timeout_override && !queue->options.timeout_continue;
+}
+
+uint64_t batch_job_expires_ns(const struct batch_job *job) {
+    return job->queue->options.timeout_continue ? job->deadline_ns
+                                                : MIN(job->deadline_ns, job->timeout_at_ns);
+}
+
+static uint64_t timeout_of(const struct batch_queue *queue, const struct batch_job *job) {
+    uint64_t timeout_ns = queue->options.timeout_ns;
+    bool own = queue->options.timeout_override && job->timeout_ns > 0;
+    if (own && (timeout_ns == 0 || job->timeout_ns < timeout_ns))
+        timeout_ns = job->timeout_ns;
+    return timeout_ns == 0 || timeout_ns > UINT64_MAX - job->submitted_ns
+               ? UINT64_MAX
+               : job->submitted_ns + timeout_ns;
+}
+
+/* A priority beyond the levels is none, as in Triton's schedule policy. */
+static uint32_t level_of(const struct batch_queue *queue, uint64_t priority) {
+    bool valid = priority >= 1 && priority <= queue->options.levels;
+    return (valid ? (uint32_t)priority : queue->options.default_level) - 1;
+}
+
+/* Has this level room, as far as it has a bound of its own? */
+static bool enter_level(struct batch_queue *queue, uint32_t level) {
+    uint32_t max = queue->options.level_max[level];
+    if (max == 0)
+        return true;
+    if (atomic_fetch_add_explicit(&queue->level_inside[level], 1, RELAXED) < max)
+        return true;
+    atomic_fetch_sub_explicit(&queue->level_inside[level], 1, RELAXED);
+    return false;
+}
+
+static enum err enter(struct batch_queue *queue, uint32_t level, struct err_text *text) {
+    const struct batch_options *options = &queue->options;
     uint32_t before = atomic_fetch_add_explicit(&queue->inside, 1, RELAXED);
-    if (before >= queue->options.queue_max) {
-        atomic_fetch_sub_explicit(&queue->inside, 1, RELAXED);
+    if (before < options->queue_max && enter_level(queue, level))
+        return ERR_OK;
+    atomic_fetch_sub_explicit(&queue->inside, 1, RELAXED);
+    if (before >= options->queue_max)
         return err_set(text, ERR_QUEUE_FULL,
                        "Exceeds maximum queue size: %u requests wait or run, the limit is %u",
-                       queue->options.queue_max, queue->options.queue_max);
-    }
+                       options->queue_max, options->queue_max);
+    return err_set(text, ERR_QUEUE_FULL,
+                   "Exceeds maximum queue size: %u requests of priority level %u wait or run, the "
+                   "limit is %u",
+                   options->level_max[level], level + 1, options->level_max[level]);
+}
+
+void batch_job_leave(struct batch_job *job) {
+    struct batch_queue *queue = job->queue;
+    if (queue->options.level_max[job->entry_level] > 0)
+        atomic_fetch_sub_explicit(&queue->level_inside[job->entry_level], 1, RELAXED);
+    atomic_fetch_sub_explicit(&queue->inside, 1, RELAXED);
+}
+
+static void prepare(struct batch_queue *queue, uint32_t level, struct batch_job *job) {
     job->err = ERR_OK;
     job->text.s[0] = '\0';
     job->result = NULL;
@@ -176,7 +237,20 @@ enum err batch_submit(struct batch_queue *queue, struct batch_turn *turn, struct
     job->elements = 0;
     for (size_t i = 0; i < queue->signature->input_count; i++)
         job->elements += (uint64_t)job->inputs[i].count;
+    job->level = job->entry_level = level;
+    job->passed = 0;
+    job->timeout_at_ns = timeout_of(queue, job);
     atomic_store_explicit(&job->cancelled, false, RELAXED);
+}
+
+enum err batch_submit(struct batch_queue *queue, struct batch_turn *turn, struct batch_job *job,
+                      struct err_text *text) {
+    CHECK(job->owner && job->done);
+    uint32_t level = level_of(queue, job->priority);
+    enum err e = enter(queue, level, text);
+    if (e)
+        return e;
+    prepare(queue, level, job);
     if (turn && is_quick(queue, job))
         batch_turn_put(turn, job);
     else
@@ -184,76 +258,26 @@ enum err batch_submit(struct batch_queue *queue, struct batch_turn *turn, struct
     return ERR_OK;
 }
 
-bool batch_cancel(struct batch_job *job) {
+bool batch_withdraw(struct batch_job *job) {
     if (!job->queue) /* not submitted, or taken out before */
         return true;
     /* Only a job of our own turn may be looked at: an executor may be changing any other. */
     bool out =
         job->turn ? job->state == BATCH_JOB_TURN : batch_pool_withdraw(job->queue->pool, job);
-    if (!out) {
-        atomic_store_explicit(&job->cancelled, true, RELAXED);
+    if (!out)
         return false;
-    }
     if (job->turn) {
         list_remove(&job->node);
         batch_job_set_state(job, BATCH_JOB_IDLE);
     }
-    atomic_fetch_sub_explicit(&job->queue->inside, 1, RELAXED);
+    batch_job_leave(job);
     job->queue = NULL;
     return true;
 }
 
-/* ---- taking a batch ---- */
-
-static void take_job(struct batch_job *job, struct list *into) {
-    list_remove(&job->node);
-    batch_job_set_state(job, BATCH_JOB_RUNNING);
-    atomic_fetch_add_explicit(&job->queue->running, 1, RELAXED);
-    list_add_last(into, &job->node);
-}
-
-static void start_batch(struct batch_plan *plan, const struct batch_job *job) {
-    struct batch_queue *queue = job->queue;
-    int64_t rows_max = queue->options.rows_max;
-    uint32_t jobs_max = UINT32_MAX;
-    if (!queue->signature->batchable || atomic_load_explicit(&queue->futile, RELAXED) >= FUTILE_MAX)
-        rows_max = 1;
-    uint64_t run_ns = batch_queue_run_ns(queue);
-    if (job->turn && run_ns > 0)
-        jobs_max = (uint32_t)MAX(MIN(INLINE_BATCH_NS_MAX / run_ns, UINT32_MAX), 1);
-    batch_plan_start(plan, job->inputs, queue->signature->input_count, job->rows);
-    batch_plan_limit(plan, rows_max, jobs_max);
-}
-
-void batch_take(struct list *from, uint64_t now_ns, struct batch *ret) {
-    ret->queue = NULL;
-    list_init(&ret->jobs);
-    list_init(&ret->late);
-    struct batch_plan plan = {.requests = 0};
-    struct list_node *node = list_first(from), *next;
-    for (int seen = 0; node && seen < SCAN_JOBS_MAX; node = next, seen++) {
-        next = list_next(from, node);
-        struct batch_job *job = CONTAINER_OF(node, struct batch_job, node);
-        if (ret->queue && job->queue != ret->queue)
-            continue;
-        if (job->deadline_ns <= now_ns) {
-            take_job(job, &ret->late);
-            continue;
-        }
-        if (!ret->queue) {
-            ret->queue = job->queue;
-            start_batch(&plan, job);
-        } else {
-            enum batch_offer offer = batch_plan_offer(&plan, job->inputs, job->rows);
-            if (offer == BATCH_OFFER_OTHER)
-                continue;
-            if (offer == BATCH_OFFER_FULL)
-                break;
-        }
-        take_job(job, &ret->jobs);
-        if (batch_plan_full(&plan))
-            break;
-    }
-    ret->job_count = plan.requests;
-    ret->rows = plan.rows;
+bool batch_cancel(struct batch_job *job) {
+    if (batch_withdraw(job))
+        return true;
+    atomic_store_explicit(&job->cancelled, true, RELAXED);
+    return false;
 }

@@ -18,11 +18,15 @@ struct batch_queue {
     struct batch_options options;
     struct batch_observer observer;
 
-    struct list waiting;    /* under the pool's lock */
-    struct list_node ready; /* in the pool's list while `waiting` is not empty */
+    /* Under the pool's lock: a list a level, and one of those that have waited too long. */
+    struct list waiting[BATCH_LEVELS_MAX + 1];
+    uint32_t passed[BATCH_LEVELS_MAX + 1]; /* batches that began with another list */
+    uint32_t waiting_count;                /* in all lists */
+    struct list_node ready;                /* in the pool's list while there are any */
 
     /* All relaxed: numbers that decide nothing about memory. */
     _Atomic uint32_t inside;
+    _Atomic uint32_t level_inside[BATCH_LEVELS_MAX]; /* where a level has its own bound */
     _Atomic uint32_t running;
     _Atomic uint32_t futile; /* batches that had to be run again one by one */
     _Atomic uint64_t run_ns;
@@ -33,7 +37,8 @@ struct batch_queue {
 struct batch {
     struct batch_queue *queue; /* NULL when `jobs` is empty */
     struct list jobs;          /* oldest first */
-    struct list late;          /* their deadline has passed; of any queue */
+    struct list late;          /* waited too long; of any queue */
+    enum batch_reason reason;
     uint32_t job_count;
     int64_t rows;
 };
@@ -43,8 +48,18 @@ void batch_job_set_state(struct batch_job *job, enum batch_job_state state);
 /* Thread: the job's loop. DONE, and done(). */
 void batch_job_complete(struct batch_job *job);
 
-/* Takes from `from` the oldest job whose deadline has not passed, and what may run with it. */
-void batch_take(struct list *from, uint64_t now_ns, struct batch *ret);
+/* One job fewer is inside its queue. */
+void batch_job_leave(struct batch_job *job);
+
+/* Takes from a turn's jobs the first whose deadline has not passed, and what may run with it. */
+void batch_take_turn(struct list *jobs, uint64_t now_ns, struct batch *ret);
+/* Takes what a queue's rules let leave now: perhaps nothing, when many waited too long. False:
+ * there is nothing to do until *ret_until_ns. Jobs must wait; under the pool's lock. `hurry`: no
+ * delay any more. */
+bool batch_take(struct batch_queue *queue, uint64_t now_ns, bool hurry, struct batch *ret,
+                uint64_t *ret_until_ns);
+/* Do requests share runs, as far as is known? */
+bool batch_queue_shares(const struct batch_queue *queue);
 /* A run that gave results: what it took for `jobs` requests of `elements` elements together. */
 void batch_queue_measured(struct batch_queue *queue, uint64_t compute_ns, uint32_t jobs,
                           uint64_t elements);

@@ -1,15 +1,16 @@
 /* What one loop runs itself: the jobs of quick models that one turn brought.
  *
- * Jobs of one queue and shape go together, oldest first. The time of a turn is bounded, so that a
- * long list does not keep the loop from its other work: what is left waits for the next turn. A job
- * whose model has meanwhile proved slow goes to the executors instead. Thread: the loop that owns
- * the turn. */
+ * Jobs of one queue and shape go together, higher levels first, then oldest first. The time of a
+ * turn is bounded, so that a long list does not keep the loop from its other work: what is left
+ * waits for the next turn. A job whose model has meanwhile proved slow goes to the executors
+ * instead. Thread: the loop that owns the turn. */
 #include "batch/queue.h"
 
 #include "base/check.h"
 #include "base/memory.h"
 #include "base/num.h"
 
+enum { PASSED_MAX = 64 }; /* jobs of a higher level that one of a lower lets pass */
 /* After this long a turn begins no further run. */
 static const uint64_t TURN_NS_MAX = 5 * NS_PER_MS;
 
@@ -38,10 +39,33 @@ bool batch_turn_pending(const struct batch_turn *turn) {
     return !list_empty(&turn->jobs);
 }
 
+/* Where a job of its level goes: before jobs of its queue's lower levels, which let themselves be
+ * passed a bounded number of times; NULL: last. */
+static struct list_node *place_of(struct batch_turn *turn, const struct batch_job *job) {
+    struct list_node *place = NULL, *node = list_last(&turn->jobs);
+    if (job->level + 1 == job->queue->options.levels)
+        return NULL;
+    for (int seen = 0; node && seen < PASSED_MAX; seen++) {
+        struct batch_job *other = CONTAINER_OF(node, struct batch_job, node);
+        if (other->queue == job->queue) {
+            if (other->level <= job->level || other->passed >= PASSED_MAX)
+                break;
+            other->passed++;
+            place = node;
+        }
+        node = list_previous(&turn->jobs, node);
+    }
+    return place;
+}
+
 void batch_turn_put(struct batch_turn *turn, struct batch_job *job) {
+    struct list_node *place = place_of(turn, job);
     job->turn = turn;
     batch_job_set_state(job, BATCH_JOB_TURN);
-    list_add_last(&turn->jobs, &job->node);
+    if (place)
+        list_add_before(place, &job->node);
+    else
+        list_add_last(&turn->jobs, &job->node);
 }
 
 /* The first job goes to the executors when its model is quick no more. */
@@ -64,7 +88,7 @@ void batch_turn_run(struct batch_turn *turn) {
         if (hand_over_first(turn))
             continue;
         struct batch batch;
-        batch_take(&turn->jobs, now_ns, &batch);
+        batch_take_turn(&turn->jobs, now_ns, &batch);
         batch_worker_run(&turn->worker, &batch);
         now_ns = clock_now(clock);
     }

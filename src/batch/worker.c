@@ -60,7 +60,7 @@ static bool reserve_scratch(struct batch_worker *worker, size_t size) {
 /* Gives the job away: neither it nor, for its sake, its queue is touched afterwards. */
 static void finish(const struct batch_worker *worker, struct batch_job *job) {
     atomic_fetch_sub_explicit(&job->queue->running, 1, RELAXED);
-    atomic_fetch_sub_explicit(&job->queue->inside, 1, RELAXED);
+    batch_job_leave(job);
     if (worker->is_loop)
         batch_job_complete(job);
     else
@@ -117,6 +117,12 @@ static void tell(const struct batch_worker *worker, struct batch_queue *queue,
     if (queue->observer.ran)
         queue->observer.ran(queue->observer.context, worker->shard, run->job_count, run->rows,
                             compute_ns, worker->is_loop);
+}
+
+static void tell_left(const struct batch_worker *worker, const struct batch *batch) {
+    const struct batch_observer *observer = &batch->queue->observer;
+    if (observer->left)
+        observer->left(observer->context, worker->shard, batch->reason);
 }
 
 static void run_alone(struct batch_worker *worker, struct batch_job *job) {
@@ -241,6 +247,8 @@ void batch_worker_run(struct batch_worker *worker, struct batch *batch) {
     if (!list_empty(&batch->late))
         finish_late(worker, &batch->late, clock_now(worker->clock));
     drop_cancelled(worker, batch);
+    if (batch->job_count > 0)
+        tell_left(worker, batch);
     bool gathered = batch->job_count > 1 && gather(worker, batch);
     if (!gathered || !run_together(worker, batch))
         run_each(worker, batch, gathered);

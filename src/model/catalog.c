@@ -285,6 +285,8 @@ void catalog_collect(const struct catalog *catalog) {
             metric_set(version->metrics, METRIC_IN_FLIGHT, 0, (double)waiting + running);
             metric_set(version->metrics, METRIC_RUN_ESTIMATE, 0,
                        (double)batch_queue_run_ns(version->queue));
+            metric_set(version->metrics, METRIC_RUNS_INLINE, 0,
+                       batch_queue_runs_inline(version->queue));
             uint64_t entries = 0, bytes = 0;
             if (version->cache)
                 response_cache_load(version->cache, &entries, &bytes);

@@ -142,8 +142,7 @@ static void furnish(struct model_manager *manager, const struct model_options *o
     version->queue = batch_queue_new(manager->options.pool, manager->options.engine,
                                      version->owner->model, &batch, &observer);
     if (decision->warmup.run_ns)
-        batch_queue_learn(version->queue, decision->warmup.run_ns,
-                          decision->warmup.run_elements);
+        batch_queue_learn(version->queue, decision->warmup.run_ns, decision->warmup.run_elements);
 }
 
 static enum err load_steps(struct model_manager *manager, const struct model_entry *entry,

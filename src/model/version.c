@@ -104,6 +104,21 @@ void model_version_destroy(struct model_version_owner *owner) {
     mem_free(&owner);
 }
 
+_Static_assert((int)LEFT_FULL == (int)BATCH_LEFT_FULL &&
+                   (int)LEFT_PREFERRED == (int)BATCH_LEFT_PREFERRED &&
+                   (int)LEFT_DELAY == (int)BATCH_LEFT_DELAY &&
+                   (int)LEFT_IDLE == (int)BATCH_LEFT_IDLE &&
+                   (int)LEFT_SHAPE == (int)BATCH_LEFT_SHAPE &&
+                   (int)LEFT_TURN == (int)BATCH_LEFT_TURN &&
+                   (int)LEFT_COUNT == (int)BATCH_REASON_COUNT,
+               "enum metric_left is enum batch_reason");
+
+static void on_left(void *context, uint32_t shard, enum batch_reason reason) {
+    struct model_version *version = context;
+    if (version->metrics)
+        metric_add(version->metrics, shard, METRIC_BATCHES, reason, 1);
+}
+
 static void on_ran(void *context, uint32_t shard, uint32_t jobs, int64_t rows, uint64_t compute_ns,
                    bool inline_run) {
     struct model_version *version = context;
@@ -121,5 +136,5 @@ static void on_ran(void *context, uint32_t shard, uint32_t jobs, int64_t rows, u
 }
 
 struct batch_observer model_version_observer(struct model_version *version) {
-    return (struct batch_observer){.ran = on_ran, .context = version};
+    return (struct batch_observer){.left = on_left, .ran = on_ran, .context = version};
 }

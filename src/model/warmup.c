@@ -136,6 +136,8 @@ static bool measure(struct warmup *w) {
     }
     size_t skip = count > 1; /* the first run allocates and optimises */
     qsort(times + skip, count - skip, sizeof times[0], compare_ns);
+    for (size_t i = 0; i < w->input_count; i++)
+        w->ret->run_elements += (uint64_t)(w->inputs[i].count / w->rows);
     w->ret->run_ns = MAX(times[skip + (count - skip) / 2], UINT64_C(1));
     return true;
 }

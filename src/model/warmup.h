@@ -25,6 +25,7 @@ struct warmup_options {
 struct warmup_result {
     bool refused;         /* the model did not run with made-up inputs; why is in `text` */
     uint64_t run_ns;      /* median of the runs of one row; 0: nothing was measured */
+    uint64_t run_elements; /* of all inputs of one of these runs */
     bool rows_equal;      /* each row of a batch gave, bit for bit, what it gives alone */
     struct err_text text; /* why refused, or why rows are not shown equal */
 };

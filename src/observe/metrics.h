@@ -103,4 +103,13 @@ enum metric_refusal {
 enum metric_listener { LISTENER_DATA, LISTENER_MANAGEMENT, LISTENER_COUNT };
 enum metric_thread_kind { THREAD_KIND_LOOP, THREAD_KIND_EXECUTOR, THREAD_KIND_COUNT };
 enum metric_where { WHERE_INLINE, WHERE_EXECUTOR, WHERE_COUNT };
+enum metric_left {
+    LEFT_FULL,
+    LEFT_PREFERRED,
+    LEFT_DELAY,
+    LEFT_IDLE,
+    LEFT_SHAPE,
+    LEFT_TURN,
+    LEFT_COUNT
+};
 enum metric_result { RESULT_OK, RESULT_FAILED, RESULT_COUNT };

@@ -18,6 +18,7 @@ VALUES(REFUSALS, "malformed", "timeout", "too_large", "connections", "tls")
 VALUES(LISTENERS, "data", "management")
 VALUES(THREAD_KINDS, "loop", "executor")
 VALUES(WHERE, "inline", "executor")
+VALUES(LEFT, "full", "preferred", "delay", "idle", "shape", "turn")
 VALUES(STATES, "settling", "loading", "warming", "ready", "unloading", "unloaded", "failed")
 VALUES(RESULTS, "ok", "failed")
 
@@ -27,6 +28,7 @@ _Static_assert(ARRAY_LEN(names_REFUSALS) == REFUSAL_COUNT, "enum metric_refusal"
 _Static_assert(ARRAY_LEN(names_LISTENERS) == LISTENER_COUNT, "enum metric_listener");
 _Static_assert(ARRAY_LEN(names_THREAD_KINDS) == THREAD_KIND_COUNT, "enum metric_thread_kind");
 _Static_assert(ARRAY_LEN(names_WHERE) == WHERE_COUNT, "enum metric_where");
+_Static_assert(ARRAY_LEN(names_LEFT) == LEFT_COUNT, "enum metric_left");
 _Static_assert(ARRAY_LEN(names_RESULTS) == RESULT_COUNT, "enum metric_result");
 
 static const struct metric_values values_NONE = {NULL, 1};

@@ -112,6 +112,13 @@ void request_check_error(const struct request *request, enum err err, const char
 const struct batch_options bench_options = {
     .rows_max = 8, .queue_max = 16, .inline_ns_max = 100 * NS_PER_US};
 
+static void saw_left(void *context, uint32_t shard, enum batch_reason reason) {
+    struct bench *bench = context;
+    (void)shard;
+    CHECK(bench->left_count < RUNS_MAX);
+    bench->left[bench->left_count++] = reason;
+}
+
 static void saw_run(void *context, uint32_t shard, uint32_t jobs, int64_t rows, uint64_t compute_ns,
                     bool inline_run) {
     struct bench *bench = context;
@@ -147,7 +154,7 @@ void bench_init(struct bench *bench, const char *directives, const struct batch_
     bench->engine = engine_fake_new();
     bench->model = bench_load(bench, directives);
     bench->pool = batch_pool_new(1, 5, clock);
-    const struct batch_observer observer = {saw_run, bench};
+    const struct batch_observer observer = {saw_left, saw_run, bench};
     bench->queue = batch_queue_new(bench->pool, bench->engine, bench->model, options, &observer);
     bench->turn = batch_turn_new(3, clock);
 }
@@ -163,7 +170,7 @@ void bench_done(struct bench *bench) {
 }
 
 void bench_make_quick(struct bench *bench) {
-    batch_queue_learn(bench->queue, 10 * NS_PER_US);
+    batch_queue_learn(bench->queue, 10 * NS_PER_US, 0);
     assert_true(batch_queue_runs_inline(bench->queue));
 }
 

@@ -66,6 +66,8 @@ struct bench {
     struct owner owner;
     struct seen_run runs[RUNS_MAX];
     unsigned run_count;
+    enum batch_reason left[RUNS_MAX];
+    unsigned left_count;
     uint64_t ns_each_run; /* the clock moves by this after each run */
 };
 

@@ -351,7 +351,7 @@ static void test_a_turns_batch_is_small_when_the_model_is_not_so_quick(void **st
     struct batch_options options = bench_options;
     options.inline_ns_max = 2 * NS_PER_MS;
     bench_init(&bench, BENCH_MODEL, &options, NULL);
-    batch_queue_learn(bench.queue, 900 * NS_PER_US); /* two fit 2 ms */
+    batch_queue_learn(bench.queue, 900 * NS_PER_US, 0); /* two fit 2 ms */
     struct request requests[4];
     for (int i = 0; i < 4; i++)
         request_init(&requests[i], &bench.owner, 1, 2, (int8_t)i);
@@ -393,7 +393,7 @@ static void test_a_turn_serves_several_models(void **state) {
     struct engine_model *model = bench_load(&bench, BENCH_MODEL);
     struct batch_queue *other =
         batch_queue_new(bench.pool, bench.engine, model, &bench_options, NULL);
-    batch_queue_learn(other, 1000);
+    batch_queue_learn(other, 1000, 0);
     struct request requests[4];
     for (int i = 0; i < 4; i++) {
         request_init(&requests[i], &bench.owner, 1, 2, (int8_t)i);

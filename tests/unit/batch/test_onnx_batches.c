@@ -89,7 +89,7 @@ static void test_the_tree_model_answers_a_batch_as_it_answers_each_alone(void **
     struct engine_model *model = load(source ? source : ".", "/models/repository/breast-cancer");
     assert_true(engine->ops->signature(model)->batchable);
     struct batch_queue *queue = batch_queue_new(pool, engine, model, &options, NULL);
-    batch_queue_learn(queue, 1000);
+    batch_queue_learn(queue, 1000, 0);
     static struct sample samples[REQUESTS];
     unsigned seed = 7, labels_seen = 0;
     owner.done = 0;
@@ -135,7 +135,7 @@ static void test_strings_of_a_batch_come_back_to_whom_they_belong(void **state) 
                               {STR("x"), STR("y")}};
     struct tensor inputs[3];
     struct batch_job jobs[3];
-    batch_queue_learn(queue, 1000);
+    batch_queue_learn(queue, 1000, 0);
     for (int i = 0; i < 3; i++) {
         struct err_text text;
         assert_int_equal(tensor_set(&inputs[i], DATATYPE_BYTES, (int64_t[]){1, 2}, 2, &text), 0);

@@ -209,7 +209,7 @@ static void test_a_turns_jobs_go_to_the_executors_when_the_model_proves_slow(voi
     request_init(&request, &bench.owner, 1, 1, 1);
     request_submit(&request, bench.queue, bench.turn);
     for (int i = 0; i < 100; i++)
-        batch_queue_learn(bench.queue, NS_PER_S);
+        batch_queue_learn(bench.queue, NS_PER_S, 0);
     batch_turn_run(bench.turn);
     assert_false(batch_turn_pending(bench.turn));
     owner_wait(&bench.owner, 1);
@@ -318,9 +318,9 @@ static void test_the_first_measurement_is_the_average(void **state) {
     (void)state;
     struct bench bench;
     bench_init(&bench, BENCH_MODEL, &bench_options, NULL);
-    batch_queue_learn(bench.queue, 5000);
+    batch_queue_learn(bench.queue, 5000, 0);
     assert_int_equal(batch_queue_run_ns(bench.queue), 5000);
-    batch_queue_learn(bench.queue, 13000); /* and others move it by an eighth */
+    batch_queue_learn(bench.queue, 13000, 0); /* and others move it by an eighth */
     assert_int_equal(batch_queue_run_ns(bench.queue), 6000);
     bench_done(&bench);
 }
@@ -331,13 +331,13 @@ static void test_one_preempted_run_does_not_make_a_model_slow_but_many_do(void *
     bench_init(&bench, BENCH_MODEL, &bench_options, NULL);
     uint64_t long_ns = 8 * bench_options.inline_ns_max;
     bench_make_quick(&bench);
-    batch_queue_learn(bench.queue, long_ns);
+    batch_queue_learn(bench.queue, long_ns, 0);
     assert_true(batch_queue_runs_inline(bench.queue));
     for (int i = 0; i < 30; i++)
-        batch_queue_learn(bench.queue, long_ns);
+        batch_queue_learn(bench.queue, long_ns, 0);
     assert_false(batch_queue_runs_inline(bench.queue));
     for (int i = 0; i < 200; i++)
-        batch_queue_learn(bench.queue, 1000);
+        batch_queue_learn(bench.queue, 1000, 0);
     assert_true(batch_queue_runs_inline(bench.queue));
     bench_done(&bench);
 }
@@ -347,10 +347,10 @@ static void test_a_run_far_beyond_the_bound_takes_a_model_off_the_loops_at_once(
     struct bench bench;
     bench_init(&bench, BENCH_MODEL, &bench_options, NULL);
     bench_make_quick(&bench);
-    batch_queue_learn(bench.queue, 100 * bench_options.inline_ns_max);
+    batch_queue_learn(bench.queue, 100 * bench_options.inline_ns_max, 0);
     assert_false(batch_queue_runs_inline(bench.queue));
     for (int i = 0; i < 200; i++)
-        batch_queue_learn(bench.queue, 1000);
+        batch_queue_learn(bench.queue, 1000, 0);
     assert_true(batch_queue_runs_inline(bench.queue));
     bench_done(&bench);
 }
@@ -359,7 +359,7 @@ static void test_a_batch_says_only_between_what_one_request_takes(void **state) 
     (void)state;
     struct bench bench;
     bench_init(&bench, BENCH_MODEL, &bench_options, NULL);
-    batch_queue_learn(bench.queue, 8000);
+    batch_queue_learn(bench.queue, 8000, 0);
     batch_queue_measured(bench.queue, 64000, 32, 32); /* between 2000 and 64000: nothing new */
     assert_int_equal(batch_queue_run_ns(bench.queue), 8000);
     batch_queue_measured(bench.queue, 320000, 20, 20); /* at least 16000 */
@@ -375,15 +375,15 @@ static void test_a_model_is_inline_below_the_bound_only(void **state) {
     struct batch_options options = bench_options;
     options.inline_ns_max = 1000;
     bench_init(&bench, BENCH_MODEL, &options, NULL);
-    batch_queue_learn(bench.queue, 999);
+    batch_queue_learn(bench.queue, 999, 0);
     assert_true(batch_queue_runs_inline(bench.queue));
-    batch_queue_learn(bench.queue, 1007);
+    batch_queue_learn(bench.queue, 1007, 0);
     assert_int_equal(batch_queue_run_ns(bench.queue), 1000);
     assert_false(batch_queue_runs_inline(bench.queue));
     bench_done(&bench);
     options.inline_ns_max = 0;
     bench_init(&bench, BENCH_MODEL, &options, NULL);
-    batch_queue_learn(bench.queue, 0);
+    batch_queue_learn(bench.queue, 0, 0);
     assert_false(batch_queue_runs_inline(bench.queue));
     bench_done(&bench);
 }

@@ -147,7 +147,7 @@ static void step(struct loop *loop) {
         nanosleep(&(struct timespec){0, 1000}, NULL);
     if (pick(loop, 64) == 0) /* the model becomes quick, or slow */
         for (int i = 0; i < 40; i++)
-            batch_queue_learn(shared[0], pick(loop, 2) ? NS_PER_US : NS_PER_S);
+            batch_queue_learn(shared[0], pick(loop, 2) ? NS_PER_US : NS_PER_S, 0);
 }
 
 static bool anything_out(const struct loop *loop) {
