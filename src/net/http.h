@@ -123,7 +123,7 @@ enum http_refusal_reason {
     HTTP_REFUSED_TLS,
 };
 
-enum { HTTP_REFUSAL_HEADERS_MAX = 2 };
+enum { HTTP_REFUSAL_HEADERS_MAX = 6 };
 
 /* net answers (or drops) by itself, and tells before it does. Views are good during the call. A
  * client that goes away inside a request is none. */
@@ -135,6 +135,13 @@ struct http_refusal {
     uint64_t bytes_in;       /* of the request, as far as it came */
     uint64_t duration_ns;    /* since its first byte; 0: none came */
     bool answered;           /* an answer follows */
+    /* HTTP/2: the request's head, with what has come of its body; NULL when it was not understood,
+     * and always with HTTP/1.1. */
+    const struct http_request *request;
+    /* For the handler to change, HTTP/2 only: that answer's status (err's), and whether it goes out
+     * without a body: a gRPC client reads its headers instead. */
+    int status;
+    bool without_body;
     /* For the handler to fill: headers of that answer. Their bytes must live until the handler is
      * called again or the loop's turn is over. */
     struct http_header extra[HTTP_REFUSAL_HEADERS_MAX];
