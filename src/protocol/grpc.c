@@ -17,9 +17,12 @@ enum err grpc_timeout_read(struct str value, uint64_t *ret_ns, struct err_text *
         char unit;
         uint64_t ns;
     } units[] = {
-        {'H', (uint64_t)3600 * NS_PER_S}, {'M', (uint64_t)60 * NS_PER_S},
-        {'S', NS_PER_S},                  {'m', NS_PER_MS},
-        {'u', NS_PER_US},                 {'n', 1},
+        {'H', (uint64_t)3600 * NS_PER_S},
+        {'M', (uint64_t)60 * NS_PER_S},
+        {'S', NS_PER_S},
+        {'m', NS_PER_MS},
+        {'u', NS_PER_US},
+        {'n', 1},
     };
     uint64_t number;
     if (value.n >= 2 && value.n <= TIMEOUT_DIGITS_MAX + 1 &&
@@ -131,9 +134,9 @@ enum err grpc_message_compress(enum coding coding, const struct str *parts, size
     size_t start = out->used;
     if (buffer_reserve(out, GRPC_PREFIX_SIZE))
         out->used += GRPC_PREFIX_SIZE;
-    enum err e = out->full ? err_set(text, ERR_INTERNAL, "the answer is larger than %zu bytes",
-                                     out->max)
-                           : coding_deflate(coding, content, part_count, out, text);
+    enum err e = out->full
+                     ? err_set(text, ERR_INTERNAL, "the answer is larger than %zu bytes", out->max)
+                     : coding_deflate(coding, content, part_count, out, text);
     if (e) {
         out->used = start;
         return e;
@@ -195,8 +198,7 @@ enum err grpc_unary_read(struct str body, enum coding coding, size_t message_max
                        body.n == 0 ? "no" : "a cut");
     }
     size_t length;
-    enum err e =
-        read_prefix((const unsigned char *)body.p, coding, message_max, &length, text);
+    enum err e = read_prefix((const unsigned char *)body.p, coding, message_max, &length, text);
     if (e)
         return e;
     size_t came = body.n - GRPC_PREFIX_SIZE;
@@ -239,8 +241,7 @@ static enum err take_message(struct grpc_reader *reader, struct buffer *ret,
     }
     struct buffer inflated;
     buffer_init(&inflated, 0);
-    enum err e =
-        inflate(reader->coding, buffer_str(&whole), reader->message_max, &inflated, text);
+    enum err e = inflate(reader->coding, buffer_str(&whole), reader->message_max, &inflated, text);
     buffer_done(&whole);
     if (e)
         buffer_done(&inflated);
@@ -264,7 +265,8 @@ enum err grpc_reader_feed(struct grpc_reader *reader, struct str *bytes, struct 
     if (e)
         return e;
     n = MIN(bytes->n, length - reader->message.used);
-    /* The spare bytes come with the first piece, so that a message in one piece is one allocation. */
+    /* The spare bytes come with the first piece, so that a message in one piece is one allocation.
+     */
     if (!buffer_reserve(&reader->message, n + GRPC_MESSAGE_SPARE))
         return err_set(text, ERR_NO_MEMORY, "no memory for a gRPC message of %zu bytes", length);
     buffer_add(&reader->message, bytes->p, n);

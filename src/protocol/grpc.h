@@ -6,9 +6,9 @@
 #include "protocol/coding.h"
 
 enum {
-    GRPC_PREFIX_SIZE = 5,    /* compressed flag (0, 1), length in 4 bytes, big-endian */
-    GRPC_MESSAGE_SPARE = 16, /* writable bytes behind a message that was read */
-    GRPC_PARTS_MAX = 64,     /* pieces of one message that goes out */
+    GRPC_PREFIX_SIZE = 5,           /* compressed flag (0, 1), length in 4 bytes, big-endian */
+    GRPC_MESSAGE_SPARE = 16,        /* writable bytes behind a message that was read */
+    GRPC_PARTS_MAX = 64,            /* pieces of one message that goes out */
     GRPC_STATUS_MESSAGE_MAX = 3072, /* a whole err_text, each byte as %XX, fits */
 };
 
@@ -38,8 +38,9 @@ struct str grpc_message_encode(struct arena *arena, struct str text);
 
 /* Writes the prefix of a message of `length` bytes. CHECKs that 4 bytes can say it. */
 void grpc_prefix_write(char out[GRPC_PREFIX_SIZE], bool compressed, size_t length);
-/* parts[0..part_count), at most GRPC_PARTS_MAX: one whole message with its prefix (at least GRPC_PREFIX_SIZE bytes in parts[0]), not
- * compressed. Appends the same message compressed, with its prefix. */
+/* parts[0..part_count), at most GRPC_PARTS_MAX: one whole message with its prefix (at least
+ * GRPC_PREFIX_SIZE bytes in parts[0]), not compressed. Appends the same message compressed, with
+ * its prefix. */
 enum err grpc_message_compress(enum coding coding, const struct str *parts, size_t part_count,
                                struct buffer *out, struct err_text *text) MUST_CHECK;
 

@@ -13,7 +13,7 @@ struct place {
 struct parameter {
     const char *name;
     enum err (*read)(const struct place *place, const struct parameter *parameter,
-                     yyjson_val *value, void *out);
+                     const struct v2_parameter *value, void *out);
 };
 
 static enum err fail(const struct place *place, const char *name, const char *what) {
@@ -30,74 +30,102 @@ static enum err fail(const struct place *place, const char *name, const char *wh
 }
 
 static enum err read_unsigned(const struct place *place, const struct parameter *parameter,
-                              yyjson_val *value, void *out) {
-    if (!yyjson_is_uint(value))
+                              const struct v2_parameter *value, void *out) {
+    if (value->kind != V2_PARAMETER_UNSIGNED)
         return fail(place, parameter->name, "must be an integer from 0 to 2^64-1");
-    uint64_t number = yyjson_get_uint(value);
-    memcpy(out, &number, sizeof number);
+    memcpy(out, &value->whole, sizeof value->whole);
     return ERR_OK;
 }
 
 static enum err read_size(const struct place *place, const struct parameter *parameter,
-                          yyjson_val *value, void *out) {
+                          const struct v2_parameter *value, void *out) {
     struct v2_input_parameters *ret = out;
     ret->has_size = true;
     return read_unsigned(place, parameter, value, &ret->size);
 }
 
 static enum err read_bool(const struct place *place, const struct parameter *parameter,
-                          yyjson_val *value, void *out) {
-    if (!yyjson_is_bool(value))
+                          const struct v2_parameter *value, void *out) {
+    if (value->kind != V2_PARAMETER_BOOLEAN)
         return fail(place, parameter->name, "must be true or false");
-    *(bool *)out = yyjson_get_bool(value);
+    *(bool *)out = value->boolean;
     return ERR_OK;
 }
 
 /* Accepts the value that means "no": 0, false or "". */
 static enum err read_unsupported(const struct place *place, const struct parameter *parameter,
-                                 yyjson_val *value, void *out) {
+                                 const struct v2_parameter *value, void *out) {
     (void)out;
-    bool nothing = yyjson_is_false(value) || (yyjson_is_num(value) && yyjson_get_num(value) == 0) ||
-                   yyjson_equals_strn(value, "", 0);
-    return nothing ? ERR_OK : fail(place, parameter->name, "is not supported by this server");
+    return value->zero ? ERR_OK : fail(place, parameter->name, "is not supported by this server");
 }
 
 static enum err refuse_reserved(const struct place *place, const struct parameter *parameter,
-                                yyjson_val *value, void *out) {
+                                const struct v2_parameter *value, void *out) {
     (void)value;
     (void)out;
     return fail(place, parameter->name, "is a reserved name");
 }
 
 static enum err refuse_memory(const struct place *place, const struct parameter *parameter,
-                              yyjson_val *value, void *out) {
+                              const struct v2_parameter *value, void *out) {
     (void)value;
     (void)out;
     return fail(place, parameter->name,
                 "is not supported by this server: send data in the body, as JSON or binary");
 }
 
-static bool is_scalar(yyjson_val *value) {
-    return yyjson_is_str(value) || yyjson_is_num(value) || yyjson_is_bool(value) ||
-           v2_json_is_big_number(value);
+const char *v2_parameters_check_count(size_t count) {
+    _Static_assert(V2_PARAMETERS_MAX == 256, "the text below");
+    return count > V2_PARAMETERS_MAX ? "has too many members (at most 256)" : NULL;
 }
 
-/* Reads every member that `table` names into outs[i]; the row named NULL ends the table. */
-static enum err read_parameters(const struct place *place, yyjson_val *parameters,
+static struct v2_parameter from_json(struct str name, yyjson_val *value) {
+    struct v2_parameter ret = {.name = name};
+    if (yyjson_is_bool(value)) {
+        ret.kind = V2_PARAMETER_BOOLEAN;
+        ret.boolean = yyjson_get_bool(value);
+        ret.zero = !ret.boolean;
+    } else if (yyjson_is_uint(value)) {
+        ret.kind = V2_PARAMETER_UNSIGNED;
+        ret.whole = yyjson_get_uint(value);
+        ret.zero = ret.whole == 0;
+    } else if (yyjson_is_num(value) || v2_json_is_big_number(value)) {
+        ret.kind = V2_PARAMETER_NUMBER;
+        ret.zero = yyjson_is_num(value) && yyjson_get_num(value) == 0;
+    } else if (yyjson_is_str(value)) {
+        ret.kind = V2_PARAMETER_TEXT;
+        ret.zero = yyjson_get_len(value) == 0;
+    }
+    return ret;
+}
+
+struct v2_parameters v2_parameters_from_json(const struct v2_reader *reader, yyjson_val *value) {
+    if (!value)
+        return (struct v2_parameters){NULL, 0, NULL};
+    if (!yyjson_is_obj(value))
+        return (struct v2_parameters){.fault = "must be an object"};
+    size_t count = yyjson_obj_size(value);
+    const char *fault = v2_parameters_check_count(count);
+    if (fault)
+        return (struct v2_parameters){.fault = fault};
+    struct v2_parameter *items = arena_new(reader->arena, count * sizeof *items);
+    size_t i = 0;
+    yyjson_obj_iter iter = yyjson_obj_iter_with(value);
+    for (yyjson_val *key; (key = yyjson_obj_iter_next(&iter)); i++)
+        items[i] = from_json(v2_json_str(key), yyjson_obj_iter_get_val(key));
+    return (struct v2_parameters){items, count, NULL};
+}
+
+/* Reads every parameter that `table` names into outs[i]; the row named NULL ends the table. */
+static enum err read_parameters(const struct place *place, const struct v2_parameters *parameters,
                                 const struct parameter *table, void *const *outs) {
-    if (!parameters)
-        return ERR_OK;
-    if (!yyjson_is_obj(parameters))
-        return fail(place, "parameters", "must be an object");
-    if (yyjson_obj_size(parameters) > V2_PARAMETERS_MAX)
-        return fail(place, "parameters", "has too many members (at most 256)");
-    _Static_assert(V2_PARAMETERS_MAX == 256, "the text above");
+    if (parameters->fault)
+        return fail(place, "parameters", parameters->fault);
     uint64_t seen = 0;
-    yyjson_obj_iter iter = yyjson_obj_iter_with(parameters);
-    for (yyjson_val *key; (key = yyjson_obj_iter_next(&iter));) {
-        yyjson_val *value = yyjson_obj_iter_get_val(key);
-        struct str name = v2_json_str(key);
-        if (!is_scalar(value))
+    for (size_t at = 0; at < parameters->count; at++) {
+        const struct v2_parameter *value = &parameters->items[at];
+        struct str name = value->name;
+        if (value->kind == V2_PARAMETER_OTHER)
             return fail(place, name.p, "must be a string, a number or a boolean");
         if (!place->name.p && str_starts(name, STR("triton_"))) {
             return fail(place, name.p,
@@ -117,7 +145,8 @@ static enum err read_parameters(const struct place *place, yyjson_val *parameter
     return ERR_OK;
 }
 
-enum err v2_parameters_read_request(struct v2_reader *reader, yyjson_val *parameters,
+enum err v2_parameters_read_request(struct v2_reader *reader,
+                                    const struct v2_parameters *parameters,
                                     struct v2_infer_request *request) {
     static const struct parameter table[] = {
         {"priority", read_unsigned},          {"timeout", read_unsigned},
@@ -131,8 +160,9 @@ enum err v2_parameters_read_request(struct v2_reader *reader, yyjson_val *parame
     return read_parameters(&place, parameters, table, outs);
 }
 
-enum err v2_parameters_read_input(const struct v2_reader *reader, yyjson_val *parameters,
-                                  struct str input, struct v2_input_parameters *ret) {
+enum err v2_parameters_read_input(const struct v2_reader *reader,
+                                  const struct v2_parameters *parameters, struct str input,
+                                  struct v2_input_parameters *ret) {
     static const struct parameter table[] = {
         {"binary_data_size", read_size},
         {"shared_memory_region", refuse_memory},
@@ -146,8 +176,9 @@ enum err v2_parameters_read_input(const struct v2_reader *reader, yyjson_val *pa
     return read_parameters(&place, parameters, table, outs);
 }
 
-enum err v2_parameters_read_output(const struct v2_reader *reader, yyjson_val *parameters,
-                                   struct str output, bool *ret_binary) {
+enum err v2_parameters_read_output(const struct v2_reader *reader,
+                                   const struct v2_parameters *parameters, struct str output,
+                                   bool *ret_binary) {
     static const struct parameter table[] = {
         {"binary_data", read_bool},
         {"classification", read_unsupported},

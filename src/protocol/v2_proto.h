@@ -30,7 +30,8 @@ struct v2_proto_infer {
 /* Reads a ModelInferRequest. `message` must stay alive and unmoved as long as the tensors that
  * v2_proto_infer_read makes of it, and be writable; raw inputs are views into it where their
  * alignment allows. ERR_INVALID: not protobuf, an id longer than V2_ID_MAX or not UTF-8;
- * ERR_BODY_TOO_LARGE: its fields would take more than limits->tensor_bytes_max beyond the message. */
+ * ERR_BODY_TOO_LARGE: its fields would take more than limits->tensor_bytes_max beyond the message.
+ */
 enum err v2_proto_infer_open(struct arena *arena, struct str message,
                              const struct v2_limits *limits, struct v2_proto_infer *ret,
                              struct err_text *text) MUST_CHECK;

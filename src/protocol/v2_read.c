@@ -4,19 +4,16 @@
 #include "base/check.h"
 #include "protocol/v2_binary.h"
 #include "protocol/v2_infer.h"
+#include "protocol/v2_lift.h"
+#include "protocol/v2_numbers.h"
 #include "protocol/v2_parameters.h"
+#include "protocol/v2_request.h"
 #include "protocol/v2_values.h"
 
 #include <stdio.h>
 
 _Static_assert(V2_BODY_SPARE >= YYJSON_PADDING_SIZE, "in-situ parsing");
-
-struct request {
-    struct v2_reader *reader;
-    struct v2_infer_request *ret;
-    uint64_t inputs_given; /* bits: indexes into the signature */
-    uint64_t outputs_given;
-};
+_Static_assert((int)V2_BODY_SPARE >= (int)V2_NUMBERS_SPARE, "reading lifted arrays");
 
 static enum err fail_member(const struct v2_reader *reader, const char *member,
                             const char *expected, yyjson_val *found, struct str input) {
@@ -31,17 +28,16 @@ static enum err fail_member(const struct v2_reader *reader, const char *member,
                    V2_NAME_ARG(input), reader->signature->model, expected, kind);
 }
 
-static enum err read_shape(const struct v2_reader *reader, yyjson_val *array, struct str input,
-                           int64_t shape[TENSOR_RANK_MAX], size_t *ret_rank) {
+static enum err read_shape(const struct v2_reader *reader, yyjson_val *array,
+                           const struct tensor_spec *spec, int64_t shape[TENSOR_RANK_MAX],
+                           size_t *ret_rank) {
+    struct str input = str_of(spec->name);
     if (!yyjson_is_arr(array))
         return fail_member(reader, "shape", "an array of integers", array, input);
     size_t rank = yyjson_arr_size(array);
-    if (rank > TENSOR_RANK_MAX) {
-        return err_set(reader->text, ERR_INVALID,
-                       "Unable to parse 'shape': input '%.*s' for model '%s' has %zu dimensions, "
-                       "expected at most %d",
-                       V2_NAME_ARG(input), reader->signature->model, rank, TENSOR_RANK_MAX);
-    }
+    enum err e = v2_request_check_rank(reader, spec, rank);
+    if (e)
+        return e;
     size_t i = 0;
     yyjson_arr_iter iter = yyjson_arr_iter_with(array);
     for (yyjson_val *value; (value = yyjson_arr_iter_next(&iter)); i++) {
@@ -61,29 +57,14 @@ static enum err read_type(const struct v2_reader *reader, const struct tensor_sp
     struct str input = str_of(spec->name);
     if (!yyjson_is_str(datatype_value))
         return fail_member(reader, "datatype", "a string", datatype_value, input);
-    struct str name = v2_json_str(datatype_value);
-    enum datatype datatype;
-    if (!datatype_from_name(name, &datatype)) {
-        return err_set(
-            reader->text, ERR_INVALID,
-            "Unable to parse 'datatype': input '%s' for model '%s' expected '%s', got the "
-            "unknown datatype '%.*s'",
-            spec->name, reader->signature->model, datatype_name(spec->datatype), V2_NAME_ARG(name));
-    }
-    int64_t shape[TENSOR_RANK_MAX];
-    size_t rank = 0;
-    enum err e = read_shape(reader, shape_value, input, shape, &rank);
+    enum err e =
+        v2_request_find_datatype(reader, spec, v2_json_str(datatype_value), &ret->datatype);
     if (e)
         return e;
-    struct err_text why;
-    e = tensor_set(ret, datatype, shape, rank, &why);
-    if (e) {
-        return err_set(
-            reader->text, e,
-            "Unable to parse 'shape': unexpected shape for input '%s' for model '%s': %s",
-            spec->name, reader->signature->model, why.s);
-    }
-    return tensor_check_spec(ret, spec, reader->signature, reader->text);
+    int64_t shape[TENSOR_RANK_MAX];
+    size_t rank = 0;
+    e = read_shape(reader, shape_value, spec, shape, &rank);
+    return e ? e : v2_request_set_shape(reader, spec, shape, rank, ret);
 }
 
 static enum err read_binary_input(struct v2_reader *reader, const struct tensor_spec *spec,
@@ -113,7 +94,7 @@ static enum err read_binary_input(struct v2_reader *reader, const struct tensor_
     return e ? e : v2_blob_read(reader, blob, spec, tensor);
 }
 
-static enum err read_input(struct request *request, yyjson_val *object) {
+static enum err read_input(struct v2_request *request, yyjson_val *object) {
     struct v2_reader *reader = request->reader;
     const struct signature *signature = reader->signature;
     struct v2_member members[] = {
@@ -129,21 +110,14 @@ static enum err read_input(struct request *request, yyjson_val *object) {
     }
     struct str name = v2_json_str(members[NAME].value);
     size_t index;
-    if (!signature_find_input(signature, name, &index)) {
-        return err_set(reader->text, ERR_INVALID,
-                       "unexpected inference input '%.*s' for model '%s'", V2_NAME_ARG(name),
-                       signature->model);
-    }
+    e = v2_request_add_input(request, name, &index);
+    if (e)
+        return e;
     const struct tensor_spec *spec = &signature->inputs[index];
-    if (request->inputs_given & (uint64_t)1 << index) {
-        return err_set(reader->text, ERR_INVALID,
-                       "input '%s' already exists in request for model '%s'", spec->name,
-                       signature->model);
-    }
-    request->inputs_given |= (uint64_t)1 << index;
 
+    struct v2_parameters list = v2_parameters_from_json(reader, members[PARAMETERS].value);
     struct v2_input_parameters parameters;
-    e = v2_parameters_read_input(reader, members[PARAMETERS].value, name, &parameters);
+    e = v2_parameters_read_input(reader, &list, name, &parameters);
     if (e)
         return e;
     struct tensor *tensor = &request->ret->inputs[index];
@@ -161,59 +135,22 @@ static enum err read_input(struct request *request, yyjson_val *object) {
     return v2_values_read(reader, members[DATA].value, spec, tensor);
 }
 
-/* " ['A','B']" of the inputs whose bit in `mask` is `set`, cut when long. */
-static void list_inputs(const struct signature *signature, uint64_t mask, bool set, char *out,
-                        size_t size) {
-    size_t used = 0;
-    const char *before = "[";
-    out[0] = '\0';
-    for (size_t i = 0; i < signature->input_count && used < size; i++) {
-        if (((mask >> i & 1) != 0) == set) {
-            used += (size_t)snprintf(out + used, size - used, "%s'%s'", before,
-                                     signature->inputs[i].name);
-            before = ",";
-        }
-    }
-    if (used < size)
-        snprintf(out + used, size - used, "%s]", used == 0 ? "[" : "");
-}
-
-static enum err check_inputs(const struct request *request) {
+static enum err check_inputs(const struct v2_request *request) {
     const struct v2_reader *reader = request->reader;
-    const struct signature *signature = reader->signature;
-    size_t given = (size_t)__builtin_popcountll(request->inputs_given);
-    if (given < signature->input_count) {
-        char got[256];
-        char missing[256];
-        list_inputs(signature, request->inputs_given, true, got, sizeof got);
-        list_inputs(signature, request->inputs_given, false, missing, sizeof missing);
-        return err_set(reader->text, ERR_INVALID,
-                       "expected %zu inputs but got %zu inputs for model '%s'. Got inputs %s, but "
-                       "missing required inputs %s. Please provide all required inputs.",
-                       signature->input_count, given, signature->model, got, missing);
-    }
-    const struct tensor *inputs = request->ret->inputs;
-    for (size_t i = 1; signature->batchable && i < signature->input_count; i++) {
-        if (inputs[i].shape[0] != inputs[0].shape[0]) {
-            return err_set(
-                reader->text, ERR_INVALID,
-                "input '%s' batch size does not match other inputs for '%s'. Expected %lld "
-                "(as input '%s'), got %lld",
-                signature->inputs[i].name, signature->model, (long long)inputs[0].shape[0],
-                signature->inputs[0].name, (long long)inputs[i].shape[0]);
-        }
-    }
+    enum err e = v2_request_check_inputs(request);
+    if (e)
+        return e;
     if (reader->blobs.n > 0) {
         return err_set(
             reader->text, ERR_INVALID,
             "unexpected additional input data for model '%s': %zu bytes follow the data of "
             "the last input",
-            signature->model, reader->blobs.n);
+            reader->signature->model, reader->blobs.n);
     }
     return ERR_OK;
 }
 
-static enum err read_inputs(struct request *request, yyjson_val *array) {
+static enum err read_inputs(struct v2_request *request, yyjson_val *array) {
     struct v2_reader *reader = request->reader;
     if (!yyjson_is_arr(array))
         return fail_member(reader, "inputs", "an array", array, (struct str){NULL, 0});
@@ -226,9 +163,8 @@ static enum err read_inputs(struct request *request, yyjson_val *array) {
     return check_inputs(request);
 }
 
-static enum err read_output(struct request *request, yyjson_val *object) {
+static enum err read_output(struct v2_request *request, yyjson_val *object) {
     struct v2_reader *reader = request->reader;
-    const struct signature *signature = reader->signature;
     struct v2_member members[] = {{"name", NULL}, {"parameters", NULL}};
     enum { NAME, PARAMETERS };
     enum err e =
@@ -241,18 +177,12 @@ static enum err read_output(struct request *request, yyjson_val *object) {
     }
     struct str name = v2_json_str(members[NAME].value);
     size_t index;
-    if (!signature_find_output(signature, name, &index)) {
-        return err_set(reader->text, ERR_INVALID,
-                       "unexpected inference output '%.*s' for model '%s'", V2_NAME_ARG(name),
-                       signature->model);
-    }
-    if (request->outputs_given & (uint64_t)1 << index) {
-        return err_set(reader->text, ERR_INVALID, "output '%.*s' already requested for model '%s'",
-                       V2_NAME_ARG(name), signature->model);
-    }
-    request->outputs_given |= (uint64_t)1 << index;
+    e = v2_request_add_output(request, name, &index);
+    if (e)
+        return e;
+    struct v2_parameters list = v2_parameters_from_json(reader, members[PARAMETERS].value);
     bool binary = reader->binary_default;
-    e = v2_parameters_read_output(reader, members[PARAMETERS].value, name, &binary);
+    e = v2_parameters_read_output(reader, &list, name, &binary);
     if (!e) {
         request->ret->outputs[request->ret->output_count++] =
             (struct v2_output_request){index, binary};
@@ -260,18 +190,12 @@ static enum err read_output(struct request *request, yyjson_val *object) {
     return e;
 }
 
-static void ask_for_all(struct v2_infer_request *ret, const struct v2_reader *reader) {
-    ret->output_count = reader->signature->output_count;
-    for (size_t i = 0; i < ret->output_count; i++)
-        ret->outputs[i] = (struct v2_output_request){i, reader->binary_default};
-}
-
-static enum err read_outputs(struct request *request, yyjson_val *array) {
+static enum err read_outputs(struct v2_request *request, yyjson_val *array) {
     struct v2_reader *reader = request->reader;
     if (array && !yyjson_is_arr(array))
         return fail_member(reader, "outputs", "an array", array, (struct str){NULL, 0});
     if (yyjson_arr_size(array) == 0) {
-        ask_for_all(request->ret, reader);
+        v2_request_ask_for_all(request);
         return ERR_OK;
     }
     request->ret->outputs_named = true;
@@ -290,16 +214,13 @@ static enum err read_id(const struct v2_reader *reader, yyjson_val *value, struc
     if (!yyjson_is_str(value))
         return fail_member(reader, "id", "a string", value, (struct str){NULL, 0});
     struct str id = v2_json_str(value);
-    if (id.n > V2_ID_MAX) {
-        return err_set(reader->text, ERR_INVALID,
-                       "Unable to parse 'id' for model '%s': it has %zu bytes, expected at most %d",
-                       reader->signature->model, id.n, V2_ID_MAX);
-    }
-    *ret = id;
-    return ERR_OK;
+    enum err e = v2_request_check_id(reader, id);
+    if (!e)
+        *ret = id;
+    return e;
 }
 
-static enum err read_json(struct request *request, char *json, size_t length) {
+static enum err read_members(struct v2_request *request, char *json, size_t length) {
     struct v2_reader *reader = request->reader;
     struct v2_member members[] = {
         {"id", NULL}, {"parameters", NULL}, {"inputs", NULL}, {"outputs", NULL}};
@@ -310,18 +231,50 @@ static enum err read_json(struct request *request, char *json, size_t length) {
         e = v2_json_members(reader, root, "the request", members, ARRAY_LEN(members));
     if (!e)
         e = read_id(reader, members[ID].value, &request->ret->id);
-    if (!e)
-        e = v2_parameters_read_request(reader, members[PARAMETERS].value, request->ret);
+    if (!e) {
+        struct v2_parameters list = v2_parameters_from_json(reader, members[PARAMETERS].value);
+        e = v2_parameters_read_request(reader, &list, request->ret);
+    }
     if (!e)
         e = read_outputs(request, members[OUTPUTS].value);
     return e ? e : read_inputs(request, members[INPUTS].value);
 }
 
+/* Without its large arrays of numbers, which are read from their text. What this cannot read, for
+ * whatever reason, is read again as it is: only that says what is wrong. */
+static bool read_lifted(struct v2_request *request, const char *json, size_t length) {
+    struct v2_lift lift;
+    struct v2_reader reader = *request->reader;
+    struct v2_infer_request ret = *request->ret;
+    struct v2_request lifted = {&reader, &ret, 0, 0};
+    reader.lift = &lift;
+    reader.text = NULL;
+    if (!v2_lift_arrays(reader.arena, json, length, &lift) ||
+        read_members(&lifted, lift.json, lift.length) || lift.taken < lift.count) {
+        return false;
+    }
+    *request->ret = ret;
+    return true;
+}
+
+/* The JSON; it is copied when blobs stand where in-situ parsing would write. */
+static enum err read_json(struct v2_request *request, char *body, size_t length) {
+    struct v2_reader *reader = request->reader;
+    if (length >= V2_LIFT_MIN && read_lifted(request, body, length))
+        return ERR_OK;
+    char *json = body;
+    if (reader->blobs.n > 0) {
+        json = arena_try_new(reader->arena, length + YYJSON_PADDING_SIZE, 1, SIZE_MAX);
+        if (!json)
+            return v2_reader_fail_memory(reader);
+        memcpy(json, body, length);
+    }
+    return read_members(request, json, length);
+}
+
 enum err v2_infer_read(struct arena *arena, char *body, size_t body_length, int64_t json_length,
                        const struct signature *signature, const struct v2_limits *limits,
                        struct v2_infer_request *ret, struct err_text *text) {
-    CHECK(signature->input_count <= SIGNATURE_TENSORS_MAX);
-    CHECK(signature->output_count <= SIGNATURE_TENSORS_MAX);
     CHECK(json_length == V2_NO_HEADER_LENGTH ||
           (json_length >= 0 && (uint64_t)json_length <= body_length));
     struct v2_reader reader = {
@@ -332,24 +285,17 @@ enum err v2_infer_read(struct arena *arena, char *body, size_t body_length, int6
         .binary_default = json_length == 0,
         .text = text,
     };
-    struct v2_infer_request read = {
-        .inputs = arena_new(arena, signature->input_count * sizeof *read.inputs),
-        .outputs = arena_new(arena, signature->output_count * sizeof *read.outputs),
-    };
-    struct request request = {&reader, &read, 0, 0};
+    struct v2_infer_request read;
+    struct v2_request request;
+    v2_request_init(&request, &reader, &read);
     enum err e;
     if (json_length == 0) {
-        ask_for_all(&read, &reader);
+        v2_request_ask_for_all(&request);
         e = v2_blob_read_raw(&reader, (struct str){body, body_length}, read.inputs);
     } else {
         size_t length = reader.has_blobs ? (size_t)json_length : body_length;
-        char *json = body;
-        if (length < body_length) { /* the blobs stand where in-situ parsing would write */
-            json = arena_new(arena, length + YYJSON_PADDING_SIZE);
-            memcpy(json, body, length);
-            reader.blobs = (struct str){body + length, body_length - length};
-        }
-        e = read_json(&request, json, length);
+        reader.blobs = (struct str){body + length, body_length - length};
+        e = read_json(&request, body, length);
     }
     if (!e)
         *ret = read;

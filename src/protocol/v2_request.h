@@ -29,8 +29,7 @@ enum err v2_request_check_rank(const struct v2_reader *reader, const struct tens
 /* Gives the tensor, whose datatype is set, its shape, and checks both against the spec. `rank` has
  * been checked. */
 enum err v2_request_set_shape(const struct v2_reader *reader, const struct tensor_spec *spec,
-                              const int64_t *shape, size_t rank,
-                              struct tensor *tensor) MUST_CHECK;
+                              const int64_t *shape, size_t rank, struct tensor *tensor) MUST_CHECK;
 /* After the last input: none is missing, all have the same batch size. */
 enum err v2_request_check_inputs(const struct v2_request *request) MUST_CHECK;
 
