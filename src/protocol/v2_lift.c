@@ -1,8 +1,7 @@
-/* Looks for `"data"`, a colon, brackets and a digit. In JSON, a quote without a backslash before it
- * begins or ends a string, so what is found is a whole string. It is a member's name, since a colon
- * follows; which object's does not matter here. The array ends at the last bracket before the next
- * quote or brace, if it is one of numbers; if it is not, reading it will tell. Each byte is looked
- * at about twice, whatever the text. */
+/* Looks for `"data"`, a colon, brackets and a digit. An array ends at the last bracket before the
+ * next quote or brace, if it is one of numbers; if it is not, reading it will tell. What merely
+ * looks so (a name that ends in \"data") is a member that nobody asks for. Each byte is looked at
+ * about twice, whatever the text. */
 #include "protocol/v2_lift.h"
 
 #include "protocol/v2_infer.h"
@@ -47,9 +46,8 @@ static size_t find_arrays(const char *json, size_t length, struct v2_lift *lift)
     while (lift->count < SIGNATURE_TENSORS_MAX &&
            (p = memmem(p, (size_t)(end - p), name.p, name.n))) {
         struct str array;
-        bool escaped = p > json && p[-1] == '\\';
         p += name.n;
-        if (escaped || !find_array(p, end, &array))
+        if (!find_array(p, end, &array))
             continue;
         lift->arrays[lift->count++].array = array;
         lifted += array.n;
