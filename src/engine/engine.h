@@ -60,6 +60,11 @@ struct engine_ops {
      * otherwise. Thread: any, blocks. */
     enum err (*run)(struct engine_model *model, const struct tensor *inputs, uint64_t output_mask,
                     struct engine_result **ret, struct err_text *text);
+    /* Gives memory back to the system that earlier runs left behind. `inputs`: small ones, which
+     * are run for it, without a result; ERR_INVALID when the model refuses them. NULL: the model's
+     * next run does it, if there was a run far larger than usual since the last time. Thread: any
+     * off the serving path, blocks. */
+    enum err (*trim)(struct engine_model *model, const struct tensor *inputs);
     void (*free)(struct engine **engine);
 };
 

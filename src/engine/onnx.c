@@ -253,6 +253,7 @@ static const struct engine_ops onnx_ops = {.name = "onnxruntime",
                                            .unload = onnx_unload,
                                            .signature = onnx_signature,
                                            .run = onnx_run,
+                                           .trim = onnx_trim,
                                            .free = onnx_free};
 
 static void ORT_API_CALL drop_log(void *context, OrtLoggingLevel level, const char *category,

@@ -3,7 +3,7 @@
  * The environment, the allocator and the memory description live as long as the engine. A model is
  * one session with its signature and everything a run needs ready made, so that a run allocates
  * little: an OrtValue for each input, and one block for the result. All of it is constant after the
- * load but `usual_bytes`; so runs may be concurrent without a lock. */
+ * load but the figures that decide when to shrink; so runs may be concurrent without a lock. */
 #pragma once
 
 #include "engine/engine.h"
@@ -44,8 +44,10 @@ struct onnx_model {
     const char **output_names;
     uint64_t output_mask;  /* all outputs */
     OrtRunOptions *shrink; /* a run with these gives the arena's free memory back; NULL: no arena */
-    _Atomic uint64_t
-        usual_bytes; /* moving average of a run's input bytes: says what an outlier is */
+    /* All relaxed: figures. */
+    _Atomic uint64_t usual_bytes; /* moving average of a run's input bytes */
+    _Atomic uint64_t peak_bytes;  /* the most since the arena was shrunk */
+    _Atomic bool shrink_next;     /* the next run does it */
 };
 
 /* Sets `text` to "<what>: <ONNX Runtime's reason on one line>" and frees the status.
@@ -59,5 +61,10 @@ enum err onnx_signature_read(const struct onnx_engine *engine, const OrtSession 
                              struct signature *ret, struct err_text *text) MUST_CHECK;
 void onnx_signature_done(struct signature *signature);
 
+OrtStatus *onnx_make_input(const struct onnx_engine *engine, const struct tensor *tensor,
+                           OrtValue **ret);
+/* A run this many times the usual size is remembered for the next trim. */
+enum { ONNX_PEAK_FACTOR = 4 };
+enum err onnx_trim(struct engine_model *model, const struct tensor *inputs);
 enum err onnx_run(struct engine_model *model, const struct tensor *inputs, uint64_t output_mask,
                   struct engine_result **ret, struct err_text *text);

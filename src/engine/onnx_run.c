@@ -13,8 +13,9 @@
 
 #include <string.h>
 
-/* A run this many times the usual size leaves an arena that later runs do not need: such a run
- * gives its memory back. Small ones never do: shrinking walks the arena under its lock. */
+/* A run this many times the usual size leaves an arena that later runs do not need. When it is
+ * large in itself, the run gives its memory back. A smaller one may have been large within (the
+ * square of a length): it is remembered for the next trim. */
 enum { OUTLIER_FACTOR = 8, OUTLIER_BYTES_MIN = 1 << 20, USUAL_WEIGHT = 8 };
 
 struct onnx_result {
@@ -68,8 +69,8 @@ static OrtStatus *make_text_input(const struct onnx_engine *engine, const struct
     return status;
 }
 
-static OrtStatus *make_input(const struct onnx_engine *engine, const struct tensor *tensor,
-                             OrtValue **ret) {
+OrtStatus *onnx_make_input(const struct onnx_engine *engine, const struct tensor *tensor,
+                           OrtValue **ret) {
     static char nothing; /* an address for tensors without elements */
     if (tensor->datatype == DATATYPE_BYTES)
         return make_text_input(engine, tensor, ret);
@@ -174,22 +175,30 @@ static enum err read_outputs(const struct onnx_model *model, struct onnx_result 
     return e;
 }
 
-/* The options of this run: NULL, or the ones that shrink the arena when it is far bigger than
- * usual. */
+#define RELAXED memory_order_relaxed
+
+/* The options of this run: NULL, or the ones that shrink the arena: when it is far bigger than
+ * usual, or a trim asked for it. */
 static const OrtRunOptions *choose_options(struct onnx_model *model, const struct tensor *inputs) {
     if (!model->shrink)
         return NULL;
     uint64_t bytes = 1; /* never 0: that means nothing was measured */
     for (size_t i = 0; i < model->signature.input_count; i++)
         bytes += tensor_bytes(&inputs[i]);
-    /* relaxed, and an update lost between two threads is no loss: it is an average */
-    uint64_t usual = atomic_load_explicit(&model->usual_bytes, memory_order_relaxed);
+    /* An update lost between two threads is no loss: it is an average, and a hint. */
+    uint64_t usual = atomic_load_explicit(&model->usual_bytes, RELAXED);
+    if (bytes > atomic_load_explicit(&model->peak_bytes, RELAXED))
+        atomic_store_explicit(&model->peak_bytes, bytes, RELAXED);
     bool outlier = usual > 0 && bytes > OUTLIER_BYTES_MIN && bytes / OUTLIER_FACTOR > usual;
     /* An outlier moves the average too, but not far: what comes again and again becomes usual. */
     uint64_t sample = usual > 0 && bytes / 2 > usual ? usual * 2 : bytes;
     uint64_t next = usual == 0 ? bytes : usual - usual / USUAL_WEIGHT + sample / USUAL_WEIGHT;
     if (next != usual)
-        atomic_store_explicit(&model->usual_bytes, next, memory_order_relaxed);
+        atomic_store_explicit(&model->usual_bytes, next, RELAXED);
+    if (atomic_load_explicit(&model->shrink_next, RELAXED)) {
+        atomic_store_explicit(&model->shrink_next, false, RELAXED);
+        return model->shrink;
+    }
     return outlier ? model->shrink : NULL;
 }
 
@@ -209,7 +218,7 @@ enum err onnx_run(struct engine_model *base, const struct tensor *inputs, uint64
     OrtValue *values[SIGNATURE_TENSORS_MAX] = {NULL};
     OrtStatus *status = NULL;
     for (size_t i = 0; !status && i < input_count; i++)
-        status = make_input(model->engine, &inputs[i], &values[i]);
+        status = onnx_make_input(model->engine, &inputs[i], &values[i]);
     struct onnx_result *result = make_result(model, (uint32_t)value_count);
     if (!status)
         status = api->Run(model->session, choose_options(model, inputs), model->input_names,

@@ -184,6 +184,22 @@ def lookup():
                  [constant("table", np.array([10, 20, 30, 40], np.float32))])
 
 
+def attention():
+    """Self-attention without weights: its memory grows with the square of its one input's length,
+    which is what makes models of variable shapes large (4096 x 8: 128 KiB in, 64 MiB within)."""
+    shape = ("length", 8)
+    return model([node("Transpose", "INPUT0", "across", perm=[1, 0]),
+                  node("MatMul", "INPUT0 across", "scores"),
+                  node("Softmax", "scores", "weights", axis=-1),
+                  node("MatMul", "weights INPUT0", "OUTPUT0")],
+                 [("INPUT0", "FLOAT", shape)], [("OUTPUT0", "FLOAT", shape)])
+
+
+def attention_answer(rows):
+    scores = np.exp(rows @ rows.T - (rows @ rows.T).max(axis=1, keepdims=True))
+    return (scores / scores.sum(axis=1, keepdims=True)) @ rows
+
+
 def positions():
     return model([node("NonZero", "INPUT0", "OUTPUT0")],
                  [("INPUT0", "FLOAT", ("rows", "columns"))], [("OUTPUT0", "INT64", (2, "found"))])
@@ -349,6 +365,8 @@ MODELS = [
     Model("lookup", lookup, "OUTPUT0 = table[INPUT0]; an index over 3 fails in the run",
           lambda: [case(int64s(0, 3, -1), np.array([10, 40, 40], np.float32)),
                    Case({"INPUT0": int64s(0, 4)}, None)]),
+    Model("attention", attention, "softmax(X X^T) X: memory grows with the square of the length",
+          lambda: [case(floats(5, 8) / 8, attention_answer(floats(5, 8) / 8))], tolerance=1e-5),
     Model("positions", positions, "where INPUT0 is not 0: output shape depends on the data",
           lambda: [case(np.eye(2, dtype=np.float32), np.array([[0, 1], [0, 1]])),
                    case(np.zeros((2, 2), np.float32), np.zeros((2, 0), np.int64))]),

@@ -421,6 +421,65 @@ static void test_memory_of_an_outlier_run_comes_back(void **state) {
         fail_msg("%ld KiB before, %ld KiB after", before, after);
 }
 
+static long grown_kib(struct engine_model *model, const struct tensor *input, long before) {
+    struct engine_result *result = run(model, input, 1);
+    engine_result_unref(&result);
+    return resident_kib() - before;
+}
+
+/* 128 KiB in, 64 MiB and more within: no input says how large it is. */
+static void test_a_trim_gives_the_memory_of_variable_shapes_back(void **state) {
+    (void)state;
+    enum { LENGTH = 4096, LARGE_KIB = 32768, LITTLE_KIB = 8192 };
+    float *values = mem_new_array((size_t)LENGTH * 8, sizeof *values);
+    struct tensor usual = make_tensor(DATATYPE_FP32, values, 2, (int64_t[]){16, 8});
+    struct tensor large = make_tensor(DATATYPE_FP32, values, 2, (int64_t[]){LENGTH, 8});
+    struct engine_model *model = load(engine, test_model("attention"));
+    for (int i = 0; i < 20; i++)
+        grown_kib(model, &usual, 0);
+    long before = resident_kib();
+    long kept = grown_kib(model, &large, before);
+    assert_int_equal(engine->ops->trim(model, &usual), ERR_OK);
+    long idle = resident_kib() - before;
+    grown_kib(model, &large, before);
+    assert_int_equal(engine->ops->trim(model, NULL), ERR_OK); /* it runs on: in passing */
+    long passing = grown_kib(model, &usual, before);
+    long wandering = 0;
+    for (int64_t length = 64; length <= LENGTH; length += 403) {
+        struct tensor any = make_tensor(DATATYPE_FP32, values, 2, (int64_t[]){length, 8});
+        wandering = grown_kib(model, &any, before);
+    }
+    assert_int_equal(engine->ops->trim(model, &usual), ERR_OK);
+    long after = resident_kib() - before;
+    print_message("KiB beyond the start: %ld after a large run, %ld trimmed, %ld trimmed in "
+                  "passing, %ld after many shapes, %ld trimmed\n",
+                  kept, idle, passing, wandering, after);
+    engine->ops->unload(&model);
+    mem_free(&values);
+    if (UNDER_ADDRESS_SANITIZER)
+        return;
+    assert_true(kept > LARGE_KIB); /* else this test shows nothing */
+    assert_true(idle < LITTLE_KIB && passing < LITTLE_KIB && after < LITTLE_KIB);
+}
+
+static void test_a_trim_with_inputs_that_do_not_fit_fails(void **state) {
+    (void)state;
+    float values[16] = {0};
+    struct tensor wrong = make_tensor(DATATYPE_FP32, values, 2, (int64_t[]){2, 7});
+    struct engine_model *model = load(engine, test_model("attention"));
+    assert_int_equal(engine->ops->trim(model, &wrong), ERR_INVALID);
+    engine->ops->unload(&model);
+}
+
+static void test_a_trim_of_text_outputs_works(void **state) {
+    (void)state;
+    struct str texts[2] = {STR("one"), STR("two")};
+    struct tensor input = make_tensor(DATATYPE_BYTES, texts, 2, (int64_t[]){1, 2});
+    struct engine_model *model = load(engine, test_model("identity_bytes"));
+    assert_int_equal(engine->ops->trim(model, &input), ERR_OK);
+    engine->ops->unload(&model);
+}
+
 static void test_the_version_is_known(void **state) {
     (void)state;
     assert_true(strncmp(engine_onnx_version(), "1.", 2) == 0);
@@ -450,6 +509,9 @@ int main(void) {
         cmocka_unit_test(test_models_load_on_many_threads_at_once),
         cmocka_unit_test(test_memory_comes_back_after_200_loads_and_unloads),
         cmocka_unit_test(test_memory_of_an_outlier_run_comes_back),
+        cmocka_unit_test(test_a_trim_gives_the_memory_of_variable_shapes_back),
+        cmocka_unit_test(test_a_trim_with_inputs_that_do_not_fit_fails),
+        cmocka_unit_test(test_a_trim_of_text_outputs_works),
         cmocka_unit_test(test_the_version_is_known),
     };
     return cmocka_run_group_tests(tests, start, stop);
