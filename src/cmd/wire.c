@@ -31,6 +31,10 @@ struct http_limits wire_limits(const struct server_config *config) {
         .body_bytes_per_s_min = config->limits_body_rate_min,
         .idle_timeout_ns = config->limits_idle_timeout_ns,
         .write_timeout_ns = config->limits_write_timeout_ns,
+        .age_ns_max = config->limits_connection_age_max,
+        .streams_max = (uint32_t)config->limits_http2_streams_max,
+        .stream_window_bytes = (uint32_t)config->limits_http2_stream_window,
+        .resets_max = (uint32_t)config->limits_http2_resets_max,
     };
 }
 
@@ -80,6 +84,7 @@ struct model_manager_options wire_manager(const struct server_config *config) {
         .root = config->repository_path,
         .poll_ns = config->repository_poll_ns,
         .settle_ns = config->repository_settle_ns,
+        .trim_ns = config->execution_trim_ns,
         .watch = config->repository_watch,
         .explicit_only = config->repository_control == CONFIG_CONTROL_EXPLICIT,
         .startup = (const char *const *)config->repository_startup.items,

@@ -102,6 +102,8 @@ static void scan_and_step(struct model_manager *manager) {
 static void wait_for_something(struct model_manager *manager) {
     uint64_t now_ns = clock_now(manager->options.clock);
     uint64_t until_ns = MIN(manager->scan_at_ns, now_ns + SLEEP_NS_MAX);
+    if (manager->options.trim_ns)
+        until_ns = MIN(until_ns, manager->trim_at_ns);
     uint64_t sleep_ns = until_ns > now_ns ? until_ns - now_ns : 0;
     struct pollfd fds[2] = {
         {.fd = manager->wake_fd, .events = POLLIN},
@@ -147,6 +149,8 @@ static void *manager_main(void *argument) {
         if (clock_now(manager->options.clock) >= manager->scan_at_ns)
             scan_and_step(manager);
         bool loaded = !stops(manager) && load_next(manager);
+        if (!loaded && !stops(manager))
+            trim_models(manager);
         entries_tidy(manager);
         publish_changes(manager);
         orders_finish(manager);

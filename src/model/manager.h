@@ -31,7 +31,7 @@ struct model_options {
     struct batch_options batch;
     struct engine_options engine; /* lists owned by whoever made the options */
     bool warmup;
-    uint32_t warmup_count; /* runs of each recorded request; 0 counts as 1 */
+    uint32_t warmup_count;         /* runs of each recorded request; 0 counts as 1 */
     uint64_t request_timeout_ns;   /* 0: the server's */
     uint64_t response_cache_bytes; /* 0: no answers are kept */
     void *owned;                   /* for free_options */
@@ -41,8 +41,9 @@ struct model_manager_options {
     const char *root;
     uint64_t poll_ns; /* 0: no periodic scan */
     uint64_t settle_ns;
-    bool watch;                 /* inotify */
-    bool explicit_only;         /* load nothing until asked (load calls) */
+    uint64_t trim_ns;   /* a version that has not run for this long gives memory back; 0: never */
+    bool watch;         /* inotify */
+    bool explicit_only; /* load nothing until asked (load calls) */
     const char *const *startup; /* explicit_only: names loaded at the start */
     size_t startup_count;
     uint32_t shards; /* of metrics and statistics; the last is the manager's own */

@@ -80,6 +80,7 @@ struct model_manager {
     char *trouble;  /* the root cannot be read; NULL without */
     char **ignored; /* folders told of already */
     size_t ignored_count;
+    uint64_t trim_at_ns; /* when to look for idle models next */
     uint64_t scan_at_ns; /* when to scan next; UINT64_MAX: when something happens */
     bool changed;        /* something that a catalog shows */
 };
@@ -113,6 +114,9 @@ void model_version_changed(struct model_version_owner *owner, enum model_state f
                            enum model_state to);
 void model_version_freed(struct model_version_owner *owner);
 struct model_figures *figures_get(struct model_manager *manager, const char *model, int64_t number);
+
+/* trim.c */
+void trim_models(struct model_manager *manager); /* when it is time to */
 
 /* order.c */
 void order_receive(struct message *message);

@@ -134,6 +134,7 @@ static void furnish(struct model_manager *manager, const struct model_options *o
     version->batching = decision->batching;
     version->rows_max = batch.rows_max = decision->rows_max;
     version->request_timeout_ns = options->request_timeout_ns;
+    version->owner->untrimmed = options->warmup;
     if (options->response_cache_bytes)
         version->cache = response_cache_new(options->response_cache_bytes, &version->signature);
     version->owner->figures = figures_get(manager, version->model, version->number);

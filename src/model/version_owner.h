@@ -35,9 +35,11 @@ struct model_version_owner {
     struct engine *engine;
     struct engine_model *model; /* NULL until loaded, and again after a failure */
     struct model_figures *figures;
-    uint64_t content; /* files and settings that it was made from */
-    char *reason;     /* why it is where it is; NULL without */
-    uint64_t load_ns; /* 0 until READY or FAILED */
+    uint64_t content;   /* files and settings that it was made from */
+    char *reason;       /* why it is where it is; NULL without */
+    uint64_t runs_seen; /* trim.c: runs at the last look */
+    bool untrimmed;     /* it has run since its memory was given back */
+    uint64_t load_ns;   /* 0 until READY or FAILED */
 };
 
 /* Thread: manager, which alone writes it. */

@@ -222,6 +222,23 @@ static bool compare_rows(struct warmup *w) {
     return same;
 }
 
+bool warmup_inputs_init(const struct signature *signature,
+                        struct tensor inputs[SIGNATURE_TENSORS_MAX]) {
+    const struct warmup_options options = {.signature = signature};
+    struct warmup w = {.options = &options};
+    if (!shape_inputs(&w, 1))
+        return false;
+    make_inputs(&w);
+    memcpy(inputs, w.inputs, w.input_count * sizeof *inputs);
+    return true;
+}
+
+void warmup_inputs_done(const struct signature *signature,
+                        struct tensor inputs[SIGNATURE_TENSORS_MAX]) {
+    for (size_t i = 0; i < signature->input_count; i++)
+        mem_free(&inputs[i].data);
+}
+
 void warmup_run(const struct warmup_options *options, struct warmup_result *ret) {
     const struct signature *signature = options->signature;
     struct warmup w = {.options = options, .ret = ret};

@@ -23,11 +23,18 @@ struct warmup_options {
 };
 
 struct warmup_result {
-    bool refused;         /* the model did not run with made-up inputs; why is in `text` */
-    uint64_t run_ns;      /* median of the runs of one row; 0: nothing was measured */
+    bool refused;          /* the model did not run with made-up inputs; why is in `text` */
+    uint64_t run_ns;       /* median of the runs of one row; 0: nothing was measured */
     uint64_t run_elements; /* of all inputs of one of these runs */
-    bool rows_equal;      /* each row of a batch gave, bit for bit, what it gives alone */
-    struct err_text text; /* why refused, or why rows are not shown equal */
+    bool rows_equal;       /* each row of a batch gave, bit for bit, what it gives alone */
+    struct err_text text;  /* why refused, or why rows are not shown equal */
 };
+
+/* One row of made-up inputs, for each input of the signature. False when they would be too large;
+ * else warmup_inputs_done afterwards. Thread: any. */
+bool warmup_inputs_init(const struct signature *signature,
+                        struct tensor inputs[SIGNATURE_TENSORS_MAX]) MUST_CHECK;
+void warmup_inputs_done(const struct signature *signature,
+                        struct tensor inputs[SIGNATURE_TENSORS_MAX]);
 
 void warmup_run(const struct warmup_options *options, struct warmup_result *ret);
