@@ -41,13 +41,13 @@ static const enum timeout_kind timeout_of[] = {
 #define TO(name) (1u << CONNECTION_##name)
 static const unsigned next_states[] = {
     [CONNECTION_OPEN] = TO(OPEN) | TO(HANDSHAKE) | TO(QUIET) | TO(HEAD) | TO(BODY) | TO(HANDLER) |
-                        TO(WRITE) | TO(IDLE) | TO(SKIP) | TO(LINGER) | TO(CLOSED),
+                        TO(WRITE) | TO(IDLE) | TO(SKIP) | TO(LINGER) | TO(H2_IDLE) | TO(CLOSED),
     [CONNECTION_HANDSHAKE] = TO(QUIET) | TO(HEAD) | TO(BODY) | TO(HANDLER) | TO(WRITE) | TO(SKIP) |
-                             TO(LINGER) | TO(CLOSED),
+                             TO(LINGER) | TO(H2_IDLE) | TO(CLOSED),
     [CONNECTION_IDLE] = TO(IDLE) | TO(QUIET) | TO(HEAD) | TO(BODY) | TO(HANDLER) | TO(WRITE) |
                         TO(SKIP) | TO(LINGER) | TO(CLOSED),
     [CONNECTION_QUIET] = TO(QUIET) | TO(HEAD) | TO(BODY) | TO(HANDLER) | TO(WRITE) | TO(SKIP) |
-                         TO(LINGER) | TO(CLOSED),
+                         TO(LINGER) | TO(H2_IDLE) | TO(CLOSED),
     [CONNECTION_HEAD] = TO(BODY) | TO(HANDLER) | TO(WRITE) | TO(IDLE) | TO(QUIET) | TO(SKIP) |
                         TO(LINGER) | TO(CLOSED),
     [CONNECTION_BODY] = TO(BODY) | TO(HANDLER) | TO(WRITE) | TO(IDLE) | TO(QUIET) | TO(SKIP) |
@@ -57,6 +57,9 @@ static const unsigned next_states[] = {
     [CONNECTION_WRITE] =
         TO(HELD) | TO(WRITE) | TO(IDLE) | TO(QUIET) | TO(SKIP) | TO(LINGER) | TO(CLOSED),
     [CONNECTION_SKIP] = TO(IDLE) | TO(QUIET) | TO(LINGER) | TO(CLOSED),
+    [CONNECTION_H2_IDLE] = TO(H2_STREAMS) | TO(H2_WRITE) | TO(LINGER) | TO(CLOSED),
+    [CONNECTION_H2_STREAMS] = TO(H2_IDLE) | TO(H2_WRITE) | TO(LINGER) | TO(CLOSED),
+    [CONNECTION_H2_WRITE] = TO(H2_IDLE) | TO(H2_STREAMS) | TO(H2_WRITE) | TO(LINGER) | TO(CLOSED),
     [CONNECTION_LINGER] = TO(CLOSED),
     [CONNECTION_CLOSED] = 0,
 };
@@ -67,16 +70,8 @@ void connection_set_state(struct connection *connection, enum connection_state s
     connection->state = state;
     if (old == CONNECTION_OPEN && state == CONNECTION_HEAD)
         return; /* the header timeout of a first request runs from accept on */
-    if (list_linked(&connection->timed))
-        list_remove(&connection->timed);
-    enum timeout_kind kind = timeout_of[state];
-    struct listener *listener = connection->listener;
-    if (kind == TIMEOUT_NONE || listener->timeout_ns[kind] == 0)
-        return;
-    connection->deadline_ns = loop_now_ns(connection->loop) + listener->timeout_ns[kind];
-    list_add_last(&listener->timeouts[kind], &connection->timed);
-    listener_tick_arm(listener, connection->deadline_ns);
-    if (state == CONNECTION_WRITE) {
+    listener_time(connection->listener, &connection->timed, timeout_of[state]);
+    if (state == CONNECTION_WRITE || state == CONNECTION_H2_WRITE) {
         connection->write_queue_seen =
             uv_stream_get_write_queue_size((uv_stream_t *)&connection->tcp);
     }
@@ -93,14 +88,32 @@ void connection_set_open(struct connection *connection) {
 
 static void run_ready(struct loop_ready *ready) {
     struct connection *connection = CONTAINER_OF(ready, struct connection, ready);
-    http1_connection_run(connection);
+    connection->protocol->ready(connection);
+}
+
+static void run_out(struct timed *timed) {
+    struct connection *connection = CONTAINER_OF(timed, struct connection, timed);
+    connection->protocol->timed_out(connection);
+}
+
+/* Its own age: the limit, up to a tenth more or less, so that connections made together do not end
+ * together. */
+static uint64_t retire_time(const struct listener *listener) {
+    uint64_t age = listener->options.limits.age_ns_max;
+    if (age == 0)
+        return 0;
+    uint64_t random = 0;
+    CHECK(uv_random(NULL, NULL, &random, sizeof random, 0, NULL) == 0);
+    return loop_now_ns(listener->loop) + age - age / 10 + random % (age / 5 + 1);
 }
 
 static struct connection *connection_new(struct listener *listener, int fd) {
     struct connection *connection = mem_new(sizeof *connection);
     connection->listener = listener;
     connection->loop = listener->loop;
+    connection->protocol = &http1_protocol;
     connection->ready.run = run_ready;
+    connection->timed.fire = run_out;
     CHECK(uv_tcp_init(&listener->loop->uv, &connection->tcp) == 0);
     connection->tcp.data = connection;
     listener->handle_count++;
@@ -122,6 +135,7 @@ void connection_accept(struct listener *listener, int fd) {
     listener_connected(listener, 1);
     if (listener->options.tls)
         connection->tls = tls_session_new(listener->options.tls, &listener->loop->ciphertext);
+    connection->retire_ns = retire_time(listener);
     connection_set_open(connection);
     transport_start_reading(connection);
 }
@@ -170,10 +184,11 @@ void connection_refuse(struct listener *listener, int fd) {
 }
 
 void connection_free_if_done(struct connection *connection) {
-    if (!connection->closed || connection->exchange)
+    if (!connection->closed || connection->exchange_count > 0)
         return;
     struct listener *listener = connection->listener;
     list_remove(&connection->of_listener);
+    http2_end(connection);
     tls_session_free(&connection->tls);
     mem_free(&connection);
     listener_release(listener);
@@ -201,26 +216,15 @@ void connection_close(struct connection *connection) {
     }
     connection->reading = false;
     uv_close((uv_handle_t *)&connection->tcp, on_closed);
-    struct exchange *exchange = connection->exchange;
-    if (exchange && !exchange->delivered && !exchange->responded) {
-        exchange_drop(exchange);
-    } else if (exchange && exchange->delivered && !exchange->responded) {
-        exchange->http.cancelled = true;
-        const struct listener_options *options = &connection->listener->options;
-        if (!connection->listener->freed)
-            options->handler->cancelled(options->handler_context, &exchange->http);
-    }
+    connection->protocol->cancel(connection);
     if (!connection->running)
         block_give(&connection->loop->blocks, &connection->in);
 }
 
 void connection_abandon(struct connection *connection) {
     connection_close(connection);
-    struct exchange *exchange = connection->exchange;
-    if (exchange && (!exchange->responded || exchange->ended)) {
-        exchange_drop(exchange);
-        connection_free_if_done(connection);
-    }
+    connection->protocol->abandon(connection);
+    connection_free_if_done(connection);
 }
 
 void connection_linger(struct connection *connection) {
@@ -259,23 +263,8 @@ void connection_eof(struct connection *connection) {
     connection_close(connection);
 }
 
-void connection_exchange_over(struct connection *connection) {
-    if (connection->state == CONNECTION_CLOSED) {
-        connection_free_if_done(connection);
-        return;
-    }
-    if (connection->close_after) {
-        connection_linger(connection);
-        return;
-    }
-    connection_set_state(connection, connection->skip_bytes           ? CONNECTION_SKIP
-                                     : connection->listener->draining ? CONNECTION_QUIET
-                                                                      : CONNECTION_IDLE);
-    if (connection->running)
-        return;
-    transport_adjust_reading(connection);
-    if (connection->in.used > 0)
-        loop_ready_add(connection->loop, &connection->ready);
+bool connection_retires(const struct connection *connection) {
+    return connection->retire_ns && loop_now_ns(connection->loop) >= connection->retire_ns;
 }
 
 static void timed_out_open(struct connection *connection) {
@@ -307,29 +296,20 @@ void connection_timed_out(struct connection *connection) {
     case CONNECTION_QUIET:
         connection_close_idle(connection);
         break;
-    case CONNECTION_HEAD:
-        exchange_refuse(connection->exchange, ERR_SLOW_REQUEST,
-                        "the request's headers did not arrive in time");
-        break;
-    case CONNECTION_BODY:
-        exchange_refuse(connection->exchange, ERR_SLOW_REQUEST,
-                        "the request's body did not arrive in time");
-        break;
     case CONNECTION_SKIP:
         connection_linger(connection);
         break;
     case CONNECTION_WRITE:
+    case CONNECTION_H2_WRITE:
         if (uv_stream_get_write_queue_size((uv_stream_t *)&connection->tcp) !=
             connection->write_queue_seen) {
-            connection_set_state(connection, CONNECTION_WRITE); /* slow, but moving */
+            connection_set_state(connection, connection->state); /* slow, but moving */
             break;
         }
         connection_close(connection);
         break;
     case CONNECTION_LINGER:
-    case CONNECTION_HANDLER:
-    case CONNECTION_HELD:
-    case CONNECTION_CLOSED:
+    default:
         connection_close(connection);
         break;
     }

@@ -93,8 +93,8 @@ void http_exchange_release(struct http_exchange *exchange);
 /* ---- Streams: requests and responses in pieces, HTTP/2 only ----
  * When handler->streams says so at the end of the request's head, request() is called at once with
  * an empty body; its bytes come by data(). The answer is either one http_respond (a failure), or
- * http_stream_begin, any number of http_stream_write, http_stream_end. After cancelled(), writes are
- * dropped, and http_stream_end (or http_respond) is still owed once. */
+ * http_stream_begin, any number of http_stream_write, http_stream_end. After cancelled(), writes
+ * are dropped, and http_stream_end (or http_respond) is still owed once. */
 
 /* The head of the answer: status 200. Headers are copied. */
 void http_stream_begin(struct http_exchange *exchange, const struct http_header *headers,

@@ -6,40 +6,10 @@
 
 #include "base/check.h"
 #include "base/num.h"
-
-static const struct {
-    struct str text;
-    enum http_method method;
-} methods[] = {
-    {{"GET", 3}, HTTP_GET}, {{"POST", 4}, HTTP_POST},     {{"HEAD", 4}, HTTP_HEAD},
-    {{"PUT", 3}, HTTP_PUT}, {{"DELETE", 6}, HTTP_DELETE}, {{"OPTIONS", 7}, HTTP_OPTIONS},
-};
-
-static enum http_method method_of(struct str text) {
-    for (size_t i = 0; i < ARRAY_LEN(methods); i++)
-        if (str_eq(text, methods[i].text))
-            return methods[i].method;
-    return HTTP_OTHER;
-}
+#include "net/http_parts.h"
 
 static struct str view(const struct exchange *exchange, struct http1_span span) {
     return (struct str){exchange->in.data + span.at, span.n};
-}
-
-/* Origin form "/path?query", absolute form "http://host/path?query", or "*" (RFC 9112, 3.2). */
-static void split_target(struct http_request *request, struct str target) {
-    if (target.p[0] != '/') {
-        const char *authority = memmem(target.p, target.n, "://", 3);
-        const char *end = target.p + target.n;
-        const char *path = authority ? authority + 3 : end;
-        while (path < end && *path != '/' && *path != '?')
-            path++;
-        target = (struct str){path, (size_t)(end - path)};
-    }
-    const char *mark = target.n ? memchr(target.p, '?', target.n) : NULL;
-    size_t n = mark ? (size_t)(mark - target.p) : target.n;
-    request->path = n ? (struct str){target.p, n} : STR("/");
-    request->query = mark ? (struct str){mark + 1, target.n - n - 1} : STR("");
 }
 
 static void fill_request(struct exchange *exchange) {
@@ -54,8 +24,8 @@ static void fill_request(struct exchange *exchange) {
     request->headers = headers;
     request->header_count = codec->field_count;
     request->method_text = view(exchange, codec->method);
-    request->method = method_of(request->method_text);
-    split_target(request, view(exchange, codec->target));
+    request->method = http_method_of(request->method_text);
+    http_split_target(request, view(exchange, codec->target));
     request->body = codec->body_length ? exchange->in.data + codec->head_bytes : exchange->no_body;
     request->body_length = codec->body_length;
     exchange->http.wire_bytes_in = codec->wire_bytes;
@@ -86,28 +56,11 @@ static void split_input(struct connection *connection, struct exchange *exchange
 
 static void deliver(struct connection *connection) {
     struct exchange *exchange = connection->exchange;
-    const struct listener_options *options = &connection->listener->options;
     connection->close_after = !exchange->codec.keep_alive;
     split_input(connection, exchange);
     fill_request(exchange);
     connection_set_state(connection, CONNECTION_HANDLER);
-    exchange->delivered = true;
-    listener_count(&connection->listener->active_count, 1);
-    options->handler->request(options->handler_context, &exchange->http);
-}
-
-/* Has the body taken longer than the timeout plus what the slowest allowed client needs for the
- * bytes that came? What is only promised buys no time. */
-static bool too_slow(const struct connection *connection) {
-    const struct exchange *exchange = connection->exchange;
-    const struct http_limits *limits = &connection->listener->options.limits;
-    const struct http1 *codec = &exchange->codec;
-    if (limits->body_bytes_per_s_min == 0 || limits->body_timeout_ns == 0)
-        return false;
-    double allowed_ns = (double)limits->body_timeout_ns + (double)codec->body_length * NS_PER_S /
-                                                              (double)limits->body_bytes_per_s_min;
-    uint64_t taken_ns = loop_now_ns(connection->loop) - exchange->body_started_ns;
-    return (double)taken_ns > allowed_ns;
+    exchange_deliver(exchange);
 }
 
 /* More bytes are needed: which of the timeouts runs now? */
@@ -118,8 +71,9 @@ static void wait_for_more(struct connection *connection) {
             connection_set_state(connection, CONNECTION_HEAD);
         return;
     }
-    if (connection->state == CONNECTION_BODY && too_slow(connection)) {
-        exchange_refuse(exchange, ERR_SLOW_REQUEST, "the request's body arrives too slowly");
+    if (connection->state == CONNECTION_BODY &&
+        exchange_too_slow(exchange, exchange->body_started_ns, exchange->codec.body_length)) {
+        http1_refuse(exchange, ERR_SLOW_REQUEST, "the request's body arrives too slowly");
         return;
     }
     connection_set_state(connection, CONNECTION_BODY);
@@ -152,7 +106,7 @@ static bool feed(struct connection *connection) {
         deliver(connection);
         return true;
     case HTTP1_ERROR:
-        exchange_refuse(exchange, exchange->codec.error, exchange->codec.error_text);
+        http1_refuse(exchange, exchange->codec.error, exchange->codec.error_text);
         return true;
     }
     return false;
@@ -175,7 +129,17 @@ static bool begin(struct connection *connection) {
         connection->in_since_ns = 0;
         return false;
     }
-    connection->exchange = exchange_take(connection);
+    struct exchange *exchange = exchange_take(connection);
+    const struct http_limits *limits = &connection->listener->options.limits;
+    http1_start(&exchange->codec, &(struct http1_limits){
+                                      .body_bytes_max = limits->body_bytes_max,
+                                      .header_bytes_max = limits->header_bytes_max,
+                                      .header_count_max = limits->header_count_max,
+                                      .target_bytes_max = limits->target_bytes_max,
+                                  });
+    exchange->http.started_ns = connection->in_since_ns;
+    exchange->respond = http1_respond;
+    connection->exchange = exchange;
     return feed(connection);
 }
 
@@ -207,6 +171,9 @@ static bool step(struct connection *connection) {
     case CONNECTION_HANDLER:
     case CONNECTION_HELD:
     case CONNECTION_WRITE:
+    case CONNECTION_H2_IDLE:
+    case CONNECTION_H2_STREAMS:
+    case CONNECTION_H2_WRITE:
     case CONNECTION_LINGER:
     case CONNECTION_CLOSED:
         return false;
@@ -214,8 +181,22 @@ static bool step(struct connection *connection) {
     return false;
 }
 
+/* The first bytes say which protocol it is. True: HTTP/1.1. */
+static bool is_http1(struct connection *connection) {
+    if (connection->known || connection->in.used == 0)
+        return true;
+    bool more = false;
+    if (http2_takes(connection, &more)) {
+        connection->known = true;
+        http2_begin(connection);
+        return false;
+    }
+    connection->known = !more;
+    return !more;
+}
+
 void http1_connection_run(struct connection *connection) {
-    if (connection->running)
+    if (connection->running || !is_http1(connection))
         return;
     connection->running = true;
     while (step(connection)) {
@@ -227,3 +208,87 @@ void http1_connection_run(struct connection *connection) {
     }
     transport_adjust_reading(connection);
 }
+
+static void exchange_over(struct connection *connection) {
+    if (connection->state == CONNECTION_CLOSED) {
+        connection_free_if_done(connection);
+        return;
+    }
+    if (connection->close_after) {
+        connection_linger(connection);
+        return;
+    }
+    connection_set_state(connection, connection->skip_bytes           ? CONNECTION_SKIP
+                                     : connection->listener->draining ? CONNECTION_QUIET
+                                                                      : CONNECTION_IDLE);
+    if (connection->running)
+        return;
+    transport_adjust_reading(connection);
+    if (connection->in.used > 0)
+        loop_ready_add(connection->loop, &connection->ready);
+}
+
+static void held(struct exchange *exchange) {
+    if (exchange->connection->state != CONNECTION_CLOSED)
+        connection_set_state(exchange->connection, CONNECTION_HELD);
+}
+
+static void timed_out(struct connection *connection) {
+    switch (connection->state) {
+    case CONNECTION_HEAD:
+        http1_refuse(connection->exchange, ERR_SLOW_REQUEST,
+                     "the request's headers did not arrive in time");
+        break;
+    case CONNECTION_BODY:
+        http1_refuse(connection->exchange, ERR_SLOW_REQUEST,
+                     "the request's body did not arrive in time");
+        break;
+    default:
+        connection_timed_out(connection);
+        break;
+    }
+}
+
+/* Idle for long: closed now. Idle for a moment, or just connected: a request may be on its way. */
+static void drain(struct connection *connection) {
+    struct listener *listener = connection->listener;
+    if (connection->state == CONNECTION_IDLE) {
+        uint64_t idle_ns = listener->timeout_ns[TIMEOUT_IDLE];
+        uint64_t now = loop_now_ns(listener->loop);
+        if (idle_ns && now >= connection->timed.deadline_ns - idle_ns + LISTENER_QUIET_NS)
+            connection_close_idle(connection);
+        else
+            connection_set_state(connection, CONNECTION_QUIET);
+    } else if (connection->state == CONNECTION_OPEN) {
+        connection_set_open(connection);
+    }
+}
+
+static void cancel(struct connection *connection) {
+    struct exchange *exchange = connection->exchange;
+    if (!exchange)
+        return;
+    if (!exchange->delivered && !exchange->responded)
+        exchange_drop(exchange);
+    else
+        exchange_cancel(exchange);
+}
+
+static void abandon(struct connection *connection) {
+    struct exchange *exchange = connection->exchange;
+    if (exchange && (!exchange->responded || exchange->ended))
+        exchange_drop(exchange);
+}
+
+const struct connection_protocol http1_protocol = {
+    .run = http1_connection_run,
+    .ready = http1_connection_run,
+    .written = http1_written,
+    .timed_out = timed_out,
+    .eof = connection_eof,
+    .drain = drain,
+    .held = held,
+    .exchange_over = exchange_over,
+    .cancel = cancel,
+    .abandon = abandon,
+};

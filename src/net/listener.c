@@ -22,8 +22,6 @@ enum {
     ACCEPTS_PER_TURN = 64,
     ACCEPTS_AT_END = 65536,
     STOP_NS = 50 * NS_PER_MS,
-    QUIET_NS =
-        500 * NS_PER_MS, /* drain: so long may a request to an idle connection be on its way */
     HANDSHAKE_NS = 1000 * NS_PER_MS, /* drain: TLS handshake and the request behind it */
 };
 static const uint64_t linger_ns = 2 * (uint64_t)NS_PER_S;
@@ -88,7 +86,9 @@ static void on_acceptable(uv_poll_t *poll, int status, int events) {
     }
 }
 
-/* Connections whose time is over, list by list, in order of time. */
+static void arm_tick(struct listener *listener, uint64_t at_ns);
+
+/* What has run out of time, list by list, in order of time. */
 static void on_tick(struct loop_timer *timer) {
     struct listener *listener = CONTAINER_OF(timer, struct listener, tick);
     uint64_t now = loop_now_ns(listener->loop);
@@ -97,22 +97,32 @@ static void on_tick(struct loop_timer *timer) {
         struct list *list = &listener->timeouts[kind];
         struct list_node *node;
         while ((node = list_first(list))) {
-            struct connection *connection = CONTAINER_OF(node, struct connection, timed);
-            if (connection->deadline_ns > now) {
-                next = MIN(next, connection->deadline_ns);
+            struct timed *timed = CONTAINER_OF(node, struct timed, node);
+            if (timed->deadline_ns > now) {
+                next = MIN(next, timed->deadline_ns);
                 break;
             }
             list_remove(node);
-            connection_timed_out(connection);
+            timed->fire(timed);
         }
     }
     if (next != UINT64_MAX)
-        listener_tick_arm(listener, next);
+        arm_tick(listener, next);
 }
 
-void listener_tick_arm(struct listener *listener, uint64_t at_ns) {
+static void arm_tick(struct listener *listener, uint64_t at_ns) {
     if (!listener->tick.loop || at_ns < listener->tick.at_ns)
         loop_timer_start(listener->loop, &listener->tick, at_ns, on_tick);
+}
+
+void listener_time(struct listener *listener, struct timed *timed, enum timeout_kind kind) {
+    if (list_linked(&timed->node))
+        list_remove(&timed->node);
+    if (kind == TIMEOUT_NONE || listener->timeout_ns[kind] == 0)
+        return;
+    timed->deadline_ns = loop_now_ns(listener->loop) + listener->timeout_ns[kind];
+    list_add_last(&listener->timeouts[kind], &timed->node);
+    arm_tick(listener, timed->deadline_ns);
 }
 
 void listener_release(struct listener *listener) {
@@ -164,7 +174,7 @@ enum err listener_open(struct loop *loop, const struct listener_options *options
     listener->timeout_ns[TIMEOUT_HEADER] = options->limits.header_timeout_ns;
     listener->timeout_ns[TIMEOUT_BODY] = options->limits.body_timeout_ns;
     listener->timeout_ns[TIMEOUT_IDLE] = options->limits.idle_timeout_ns;
-    listener->timeout_ns[TIMEOUT_QUIET] = QUIET_NS;
+    listener->timeout_ns[TIMEOUT_QUIET] = LISTENER_QUIET_NS;
     listener->timeout_ns[TIMEOUT_HANDSHAKE] = HANDSHAKE_NS;
     listener->timeout_ns[TIMEOUT_WRITE] = options->limits.write_timeout_ns;
     listener->timeout_ns[TIMEOUT_LINGER] = linger_ns;
@@ -197,28 +207,14 @@ uint32_t listener_active(const struct listener *listener) {
     return atomic_load_explicit(&listener->active_count, memory_order_relaxed);
 }
 
-/* Idle for long: closed now. Idle for a moment, or just connected: a request may be on its way. */
-static void drain_connection(struct connection *connection) {
-    struct listener *listener = connection->listener;
-    if (connection->state == CONNECTION_IDLE) {
-        uint64_t idle_ns = listener->timeout_ns[TIMEOUT_IDLE];
-        uint64_t now = loop_now_ns(listener->loop);
-        if (idle_ns && now >= connection->deadline_ns - idle_ns + QUIET_NS)
-            connection_close_idle(connection);
-        else
-            connection_set_state(connection, CONNECTION_QUIET);
-    } else if (connection->state == CONNECTION_OPEN) {
-        connection_set_open(connection);
-    }
-}
-
 void listener_drain(struct listener *listener) {
     loop_check_thread(listener->loop);
     listener->draining = true;
     struct list_node *next = NULL;
     for (struct list_node *node = list_first(&listener->connections); node; node = next) {
         next = list_next(&listener->connections, node);
-        drain_connection(CONTAINER_OF(node, struct connection, of_listener));
+        struct connection *connection = CONTAINER_OF(node, struct connection, of_listener);
+        connection->protocol->drain(connection);
     }
 }
 

@@ -25,6 +25,17 @@ struct http_limits {
     uint64_t body_bytes_per_s_min;
     uint64_t idle_timeout_ns;  /* keep-alive without a request: closed silently */
     uint64_t write_timeout_ns; /* a response that makes no progress: dropped */
+    /* An older connection takes no more requests than those under way (HTTP/1.1: Connection: close
+     * on the next response; HTTP/2: GOAWAY), so that clients spread over servers that came later.
+     * Each connection's own age is up to a tenth more or less. 0: none. */
+    uint64_t age_ns_max;
+
+    /* HTTP/2. */
+    uint32_t streams_max;         /* at once, of one connection: REFUSED_STREAM */
+    uint32_t stream_window_bytes; /* of a body on its way before the server takes it */
+    /* Streams that the client opens and then resets, or makes the server reset, within ten seconds:
+     * GOAWAY with ENHANCE_YOUR_CALM. 0: any. */
+    uint32_t resets_max;
 };
 
 struct listener_options {
@@ -56,7 +67,9 @@ uint32_t listener_active(const struct listener *listener);
 
 /* Thread: loop. From now on every response says Connection: close. Connections idle for more than
  * half a second are closed at once, others when they have been silent for so long: the next request
- * may be on its way, and is still served. Accepting goes on. */
+ * may be on its way, and is still served. HTTP/2: GOAWAY naming no stream, half a second later one
+ * that names the last; the streams up to it are served, then the connection is closed. Accepting
+ * goes on. */
 void listener_drain(struct listener *listener);
 /* Thread: loop. Stops accepting: new SYNs are dropped by a socket filter, what was already
  * connected is accepted, then the socket closes; connections that are accepted finish their

@@ -20,6 +20,18 @@ enum timeout_kind {
     TIMEOUT_NONE, /* and their number */
 };
 
+enum {
+    /* Drain: so long may a request to an idle connection be on its way. */
+    LISTENER_QUIET_NS = 500 * 1000 * 1000,
+};
+
+/* What has a timeout running: a connection, or a stream of one. */
+struct timed {
+    struct list_node node; /* in listener->timeouts[...] */
+    uint64_t deadline_ns;
+    void (*fire)(struct timed *timed);
+};
+
 struct listener {
     struct loop *loop;
     struct listener_options options;
@@ -53,9 +65,8 @@ static inline void listener_count(_Atomic(uint32_t) *counter, int by) {
 
 void listener_connected(struct listener *listener, int by); /* a connection more or less */
 void listener_refused(struct listener *listener, struct http_refusal *refusal);
-/* Puts the connection's timeout on its list; the clock starts now. */
-struct connection;
-void listener_tick_arm(struct listener *listener, uint64_t at_ns);
+/* Starts a timeout anew, or ends the one that runs (TIMEOUT_NONE, or a kind that is off). */
+void listener_time(struct listener *listener, struct timed *timed, enum timeout_kind kind);
 void listener_release(struct listener *listener); /* one handle less */
 
 /* socket.c */

@@ -92,7 +92,7 @@ static int no_passphrase(char *buffer, int size, int writing, void *context) {
     return -1;
 }
 
-static const unsigned char alpn_offered[] = "\x08http/1.1"; /* in order of preference */
+static const unsigned char alpn_offered[] = "\x02h2\x08http/1.1"; /* in order of preference */
 
 static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n,
                    const unsigned char *in, unsigned in_n, void *context) {

@@ -97,6 +97,13 @@ bool tls_session_ready(const struct tls_session *session) {
     return SSL_is_init_finished(session->ssl);
 }
 
+bool tls_session_http2(const struct tls_session *session) {
+    const unsigned char *name = NULL;
+    unsigned n = 0;
+    SSL_get0_alpn_selected(session->ssl, &name, &n);
+    return n == 2 && memcmp(name, "h2", 2) == 0;
+}
+
 const char *tls_session_error(const struct tls_session *session) {
     return session->error[0] ? session->error : "TLS: the session failed";
 }

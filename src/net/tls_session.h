@@ -27,6 +27,7 @@ void tls_session_feed(struct tls_session *session, const char *ciphertext, size_
 /* Goes on with the handshake, then with the data; may append to `out` in every case. */
 enum tls_status tls_session_read(struct tls_session *session, char *to, size_t room, size_t *ret_n);
 bool tls_session_ready(const struct tls_session *session); /* the handshake is over */
+bool tls_session_http2(const struct tls_session *session); /* the client chose h2 (ALPN) */
 /* Encrypts all of it. False: the session is broken. */
 bool tls_session_write(struct tls_session *session, const char *p, size_t n) MUST_CHECK;
 void tls_session_goodbye(struct tls_session *session); /* close_notify, once */

@@ -17,7 +17,7 @@ enum {
     TLS_RECORD_BYTES = 16384, /* small parts are joined up to this */
 };
 
-struct tls_write {
+struct copied_write {
     uv_write_t request;
     char bytes[];
 };
@@ -63,7 +63,7 @@ static bool input_room(struct connection *connection, char **ret_at, size_t *ret
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer) {
     struct connection *connection = handle->data;
     (void)suggested;
-    if (connection->tls || connection->state == CONNECTION_LINGER) {
+    if (connection->tls || connection->h2 || connection->state == CONNECTION_LINGER) {
         *buffer = uv_buf_init(connection->loop->scratch, LOOP_SCRATCH_BYTES);
         return;
     }
@@ -81,13 +81,13 @@ static void input_added(struct connection *connection, size_t n) {
     if (connection->in_since_ns == 0)
         connection->in_since_ns = loop_now_ns(connection->loop);
     connection->in.used += n;
-    http1_connection_run(connection);
+    connection->protocol->run(connection);
 }
 
 static void no_memory(struct connection *connection) {
     struct exchange *exchange = connection->exchange;
     if (exchange && !exchange->delivered && !exchange->responded)
-        exchange_refuse(exchange, ERR_INTERNAL, "no memory for the request");
+        http1_refuse(exchange, ERR_INTERNAL, "no memory for the request");
     else
         connection_close(connection);
 }
@@ -122,7 +122,7 @@ static void input_encrypted(struct connection *connection, size_t n) {
             input_added(connection, got);
             continue;
         } else if (status == TLS_EOF) {
-            connection_eof(connection);
+            connection->protocol->eof(connection);
         } else if (status == TLS_FAILED) {
             tls_failed(connection);
         }
@@ -134,19 +134,20 @@ static void input_encrypted(struct connection *connection, size_t n) {
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer) {
     struct connection *connection = stream->data;
-    (void)buffer;
     if (n > 0 && connection->state == CONNECTION_LINGER) {
         connection->skip_bytes += (uint64_t)n;
         if (connection->skip_bytes > CONNECTION_LINGER_BYTES_MAX)
             connection_close(connection);
     } else if (n > 0 && connection->tls) {
         input_encrypted(connection, (size_t)n);
+    } else if (n > 0 && connection->h2 && buffer->base == connection->loop->scratch) {
+        http2_input(connection, buffer->base, (size_t)n);
     } else if (n > 0) {
         input_added(connection, (size_t)n);
     } else if (n == UV_ENOBUFS) {
         no_memory(connection);
     } else if (n == UV_EOF) {
-        connection_eof(connection);
+        connection->protocol->eof(connection);
     } else if (n < 0) {
         connection_close(connection);
     }
@@ -169,8 +170,13 @@ void transport_stop_reading(struct connection *connection) {
 }
 
 void transport_adjust_reading(struct connection *connection) {
-    if (waits(connection) &&
-        connection->in.used >= CONNECTION_AHEAD_BYTES_MAX - CONNECTION_SPARE_BYTES) {
+    if (connection->h2) {
+        if (http2_reads(connection))
+            transport_start_reading(connection);
+        else
+            transport_stop_reading(connection);
+    } else if (waits(connection) &&
+               connection->in.used >= CONNECTION_AHEAD_BYTES_MAX - CONNECTION_SPARE_BYTES) {
         transport_stop_reading(connection);
     } else {
         transport_start_reading(connection);
@@ -191,16 +197,9 @@ static void advance(uv_buf_t **buffers, size_t *count, size_t n) {
     }
 }
 
-static void write_over(struct connection *connection, int status) {
-    struct exchange *exchange = connection->exchange;
-    if (status < 0)
-        connection_close(connection);
-    if (exchange && exchange->responded && !exchange->ended)
-        exchange_sent(exchange, status == 0);
-}
-
 static void on_written(uv_write_t *request, int status) {
-    write_over(request->data, status);
+    struct connection *connection = request->data;
+    connection->protocol->written(connection, status == 0);
 }
 
 /* What is left of the answer moves into the exchange's arena, but for the parts themselves. */
@@ -274,12 +273,13 @@ static enum transport_status send_tls(struct connection *connection, uv_buf_t *b
     return TRANSPORT_SENT;
 }
 
-static void on_written_tls(uv_write_t *request, int status) {
-    struct tls_write *write = CONTAINER_OF(request, struct tls_write, request);
+static void on_written_copied(uv_write_t *request, int status) {
+    struct copied_write *write = CONTAINER_OF(request, struct copied_write, request);
     struct connection *connection = request->data;
     free(write);
-    bool writing = connection->state == CONNECTION_WRITE &&
-                   uv_stream_get_write_queue_size(stream_of(connection)) == 0;
+    bool writing =
+        (connection->state == CONNECTION_WRITE || connection->state == CONNECTION_H2_WRITE) &&
+        uv_stream_get_write_queue_size(stream_of(connection)) == 0;
     if (status == 0 && !writing)
         return; /* the handshake's, or more is queued behind it */
     if (status == 0 && connection->out_count > 0) {
@@ -294,7 +294,26 @@ static void on_written_tls(uv_write_t *request, int status) {
             break;
         }
     }
-    write_over(connection, status);
+    connection->protocol->written(connection, status == 0);
+}
+
+/* Queues a copy of what the socket did not take. */
+static bool queue_copy(struct connection *connection, const uv_buf_t *buffers, size_t count) {
+    size_t rest = 0;
+    for (size_t i = 0; i < count; i++)
+        rest += buffers[i].len;
+    struct copied_write *write = mem_resize(NULL, sizeof *write + rest);
+    char *to = write->bytes;
+    for (size_t i = 0; i < count; i++) {
+        memcpy(to, buffers[i].base, buffers[i].len);
+        to += buffers[i].len;
+    }
+    write->request.data = connection;
+    uv_buf_t later = {.base = write->bytes, .len = rest};
+    bool ok = uv_write(&write->request, stream_of(connection), &later, 1, on_written_copied) == 0;
+    if (!ok)
+        free(write);
+    return ok;
 }
 
 static bool flush_tls(struct connection *connection, bool *ret_pending) {
@@ -307,14 +326,8 @@ static bool flush_tls(struct connection *connection, bool *ret_pending) {
     size_t sent = n > 0 ? (size_t)n : 0;
     bool ok = n >= 0 || n == UV_EAGAIN;
     if (ok && sent < records->used) {
-        size_t rest = records->used - sent;
-        struct tls_write *write = mem_resize(NULL, sizeof *write + rest);
-        memcpy(write->bytes, records->data + sent, rest);
-        write->request.data = connection;
-        uv_buf_t later = {.base = write->bytes, .len = rest};
-        ok = uv_write(&write->request, stream_of(connection), &later, 1, on_written_tls) == 0;
-        if (!ok)
-            free(write);
+        all = (uv_buf_t){.base = records->data + sent, .len = records->used - sent};
+        ok = queue_copy(connection, &all, 1);
         *ret_pending = ok;
     }
     buffer_clear(records);
@@ -325,6 +338,24 @@ enum transport_status transport_send(struct connection *connection, uv_buf_t *bu
                                      size_t count) {
     return connection->tls ? send_tls(connection, buffers, count)
                            : send_plain(connection, buffers, count);
+}
+
+enum transport_status transport_send_copied(struct connection *connection, uv_buf_t *buffers,
+                                            size_t count) {
+    bool pending = false;
+    if (connection->tls) {
+        while (count > 0)
+            if (!encrypt_step(connection, &buffers, &count) || !flush_tls(connection, &pending))
+                return TRANSPORT_FAILED;
+        return pending ? TRANSPORT_PENDING : TRANSPORT_SENT;
+    }
+    int n = uv_try_write(stream_of(connection), buffers, (unsigned)count);
+    if (n < 0 && n != UV_EAGAIN)
+        return TRANSPORT_FAILED;
+    advance(&buffers, &count, n > 0 ? (size_t)n : 0);
+    if (count == 0)
+        return TRANSPORT_SENT;
+    return queue_copy(connection, buffers, count) ? TRANSPORT_PENDING : TRANSPORT_FAILED;
 }
 
 bool transport_send_now(struct connection *connection, struct str bytes) {

@@ -173,7 +173,12 @@ static bool on_turn_end(void *context) {
     return false;
 }
 
-static const struct http_handler handler = {on_request, on_cancelled, on_finished, on_refused};
+static const struct http_handler handler = {
+    .request = on_request,
+    .cancelled = on_cancelled,
+    .finished = on_finished,
+    .refused = on_refused,
+};
 
 struct http_limits server_default_limits(void) {
     return (struct http_limits){
@@ -186,6 +191,9 @@ struct http_limits server_default_limits(void) {
         .body_timeout_ns = 10000 * TEST_MS,
         .idle_timeout_ns = 10000 * TEST_MS,
         .write_timeout_ns = 10000 * TEST_MS,
+        .streams_max = 16,
+        .stream_window_bytes = 65536,
+        .resets_max = 20,
     };
 }
 

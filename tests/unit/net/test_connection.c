@@ -201,7 +201,7 @@ static void test_refuses_bad_requests_and_closes(void **state) {
     struct server *server = server_new(NULL, NULL);
     check_refused(server, "NONSENSE\r\n\r\n", "HTTP/1.1 400 ", false);
     check_refused(server, "GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 400 ", false);
-    check_refused(server, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "HTTP/1.1 505 ", false);
+    check_refused(server, "PRI * HTTP/2.0\r\n\r\nNO\r\n\r\n", "HTTP/1.1 505 ", false);
     check_refused(server,
                   "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n"
                   "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",

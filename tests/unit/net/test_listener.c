@@ -38,8 +38,12 @@ static void ignore_refused(void *context, struct loop *loop, struct http_refusal
     (void)loop;
     (void)refusal;
 }
-static const struct http_handler handler = {ignore_request, ignore, ignore_finished,
-                                            ignore_refused};
+static const struct http_handler handler = {
+    .request = ignore_request,
+    .cancelled = ignore,
+    .finished = ignore_finished,
+    .refused = ignore_refused,
+};
 
 static enum err open_at(struct loop *loop, const char *host, uint16_t port, bool probe,
                         struct listener **ret, struct err_text *text) {
