@@ -52,9 +52,11 @@ static void taken_from(struct batch_pool *pool, struct batch_queue *queue) {
 }
 
 /* The first queue whose rules let something leave; false: none before *ret_until_ns. */
-static bool find_work(struct batch_pool *pool, uint64_t now_ns, struct batch *ret,
-                      uint64_t *ret_until_ns) {
+static bool find_work(struct batch_pool *pool, struct batch *ret, uint64_t *ret_until_ns) {
     *ret_until_ns = NEVER;
+    if (list_empty(&pool->ready))
+        return false;
+    uint64_t now_ns = clock_now(pool->clock);
     for (struct list_node *node = list_first(&pool->ready); node;
          node = list_next(&pool->ready, node)) {
         struct batch_queue *queue = CONTAINER_OF(node, struct batch_queue, ready);
@@ -68,9 +70,11 @@ static bool find_work(struct batch_pool *pool, uint64_t now_ns, struct batch *re
     return false;
 }
 
-static void wait_ns(struct batch_pool *pool, uint64_t ns) {
+static void wait_until(struct batch_pool *pool, uint64_t until_ns) {
+    uint64_t now_ns = clock_now(pool->clock);
+    uint64_t ns = until_ns > now_ns ? until_ns - now_ns : 0;
     struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until); /* not the pool's clock, which may be a test's */
+    clock_gettime(CLOCK_MONOTONIC, &until); /* what the condition knows; the pool's may be a fake */
     uint64_t sum = (uint64_t)until.tv_nsec + ns % NS_PER_S;
     until.tv_sec += (time_t)(ns / NS_PER_S + sum / NS_PER_S);
     until.tv_nsec = (long)(sum % NS_PER_S);
@@ -79,13 +83,13 @@ static void wait_ns(struct batch_pool *pool, uint64_t ns) {
 
 /* Waits until something comes, or until then. One executor's timer is enough: others wait without,
  * and whoever takes a batch wakes one of them when no timer is left. */
-static void wait_for_work(struct batch_pool *pool, uint64_t now_ns, uint64_t until_ns) {
+static void wait_for_work(struct batch_pool *pool, uint64_t until_ns) {
     pool->idle++;
     if (pool->timer_ns <= until_ns) {
         pthread_cond_wait(&pool->work, &pool->lock);
     } else {
         pool->timer_ns = until_ns;
-        wait_ns(pool, until_ns - now_ns);
+        wait_until(pool, until_ns);
         pool->timer_ns = NEVER;
     }
     pool->idle--;
@@ -94,8 +98,8 @@ static void wait_for_work(struct batch_pool *pool, uint64_t now_ns, uint64_t unt
 /* False when the pool stops and nothing is left. */
 static bool next_batch(struct executor *executor, struct batch *ret) {
     struct batch_pool *pool = executor->pool;
-    uint64_t now_ns = clock_now(pool->clock), until_ns;
-    while (!find_work(pool, now_ns, ret, &until_ns)) {
+    uint64_t until_ns;
+    while (!find_work(pool, ret, &until_ns)) {
         if (pool->stop)
             return false;
         if (batch_worker_has_large_scratch(&executor->worker)) {
@@ -103,9 +107,8 @@ static bool next_batch(struct executor *executor, struct batch *ret) {
             batch_worker_rest(&executor->worker);
             pthread_mutex_lock(&pool->lock);
         } else {
-            wait_for_work(pool, now_ns, until_ns);
+            wait_for_work(pool, until_ns);
         }
-        now_ns = clock_now(pool->clock);
     }
     if (pool->timer_ns == NEVER && pool->idle > 0 && !list_empty(&pool->ready))
         pthread_cond_signal(&pool->work);

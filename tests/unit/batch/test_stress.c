@@ -1,6 +1,7 @@
 /* Many loops at once: submitting, cancelling, running turns, with models that change between quick
- * and slow, fail, and go away the moment their last request is done. Every request comes to exactly
- * one end, with the right answer. Made for the thread and address sanitizers. */
+ * and slow, fail, and go away the moment their last request is done; queues with and without delay,
+ * preferred sizes, priority levels, bounds and time-outs of both kinds. Every request comes to
+ * exactly one end, with the right answer. Made for the thread and address sanitizers. */
 #include "batch/support.h"
 
 #include "base/check.h"
@@ -14,9 +15,9 @@
 enum {
     LOOPS = 4,
     EXECUTORS = 3,
-    STEPS = 3000, /* of each loop */
-    OUT_MAX = 48, /* requests a loop has out */
-    SHARED_QUEUES = 2,
+    STEPS = 3000,      /* of each loop */
+    OUT_MAX = 48,      /* requests a loop has out */
+    SHARED_QUEUES = 3, /* one of each options */
     COLUMNS_MAX = 4,
     ROWS_MAX = 3
 };
@@ -28,7 +29,7 @@ struct loop {
     unsigned seed;
     struct job_box *out[OUT_MAX];
     struct batch_queue *own; /* freed whenever nothing of it is out, and made again */
-    unsigned own_out;
+    unsigned own_out, own_made;
     unsigned submitted, refused, answered, cancelled_early, cancelled_late, late, poisoned;
 };
 
@@ -45,8 +46,23 @@ static struct engine *engine;
 static struct engine_model *model;
 static struct batch_pool *pool;
 static struct batch_queue *shared[SHARED_QUEUES];
-static const struct batch_options options = {
-    .rows_max = 6, .queue_max = 24, .inline_ns_max = 200 * NS_PER_US};
+static const struct batch_options options[] = {
+    {.rows_max = 6, .queue_max = 24, .inline_ns_max = 200 * NS_PER_US},
+    {.rows_max = 8,
+     .queue_max = 24,
+     .rules = {.delay_ns = 150 * NS_PER_US, .preferred = {5, 4}, .preferred_count = 2},
+     .levels = 3,
+     .level_max = {0, 12, 6},
+     .timeout_override = true,
+     .timeout_continue = true},
+    {.rows_max = 6,
+     .queue_max = 24,
+     .inline_ns_max = 200 * NS_PER_US,
+     .levels = 2,
+     .default_level = 1,
+     .timeout_ns = NS_PER_MS,
+     .timeout_override = true},
+};
 
 static unsigned pick(struct loop *loop, unsigned below) {
     return (unsigned)rand_r(&loop->seed) % below;
@@ -79,7 +95,7 @@ static void done(struct batch_job *job) {
         loop->cancelled_late++;
         break;
     case ERR_DEADLINE:
-        CHECK(job->deadline_ns != UINT64_MAX);
+        CHECK(batch_job_expires_ns(job) != UINT64_MAX);
         loop->late++;
         break;
     default:
@@ -109,10 +125,14 @@ static void submit(struct loop *loop, unsigned slot) {
                                   .deadline_ns = UINT64_MAX,
                                   .owner = &loop->owner.box,
                                   .done = done};
+    box->job.priority = pick(loop, 5);
+    if (pick(loop, 10) == 0)
+        box->job.timeout_ns = 1 + pick(loop, 300 * NS_PER_US);
     if (pick(loop, 30) == 0)
         box->job.deadline_ns = clock_now(&clock_real) + pick(loop, 200 * NS_PER_US);
     if (box->own && !loop->own)
-        loop->own = batch_queue_new(pool, engine, model, &options, NULL);
+        loop->own = batch_queue_new(pool, engine, model,
+                                    &options[loop->own_made++ % ARRAY_LEN(options)], NULL);
     loop->own_out += box->own;
     loop->out[slot] = box;
     struct batch_queue *queue = box->own ? loop->own : shared[pick(loop, SHARED_QUEUES)];
@@ -173,12 +193,12 @@ static void *run_loop(void *argument) {
 static void test_every_request_comes_to_one_end_with_the_right_answer(void **state) {
     (void)state;
     struct bench bench;
-    bench_init(&bench, BENCH_MODEL "poison 66\nrun_us 3\n", &options, &clock_real);
+    bench_init(&bench, BENCH_MODEL "poison 66\nrun_us 3\n", &options[0], &clock_real);
     engine = bench.engine;
     model = bench.model;
     pool = batch_pool_new(EXECUTORS, 0, &clock_real);
     for (int i = 0; i < SHARED_QUEUES; i++)
-        shared[i] = batch_queue_new(pool, engine, model, &options, NULL);
+        shared[i] = batch_queue_new(pool, engine, model, &options[i], NULL);
     static struct loop loops[LOOPS];
     pthread_t threads[LOOPS];
     for (unsigned i = 0; i < LOOPS; i++) {
@@ -212,7 +232,7 @@ static void test_every_request_comes_to_one_end_with_the_right_answer(void **sta
     print_message("%u answered, %u refused, %u + %u cancelled, %u late, %u poisoned\n",
                   sum.answered, sum.refused, sum.cancelled_early, sum.cancelled_late, sum.late,
                   sum.poisoned);
-    assert_true(sum.answered > 0 && sum.cancelled_early > 0 && sum.poisoned > 0);
+    assert_true(sum.answered > 0 && sum.late > 0 && sum.cancelled_early > 0 && sum.poisoned > 0);
 }
 
 int main(void) {
