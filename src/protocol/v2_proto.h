@@ -24,21 +24,21 @@ struct v2_proto_infer {
     const struct Inference__ModelInferRequest *message;
     const struct str *raws;
     size_t raw_count;
-    size_t length;
 };
 
 /* Reads a ModelInferRequest. `message` must stay alive and unmoved as long as the tensors that
  * v2_proto_infer_read makes of it, and be writable; raw inputs are views into it where their
- * alignment allows. ERR_INVALID: not protobuf, an id longer than V2_ID_MAX or not UTF-8;
- * ERR_BODY_TOO_LARGE: its fields would take more than limits->tensor_bytes_max beyond the message.
+ * alignment allows. ERR_INVALID: not protobuf; ERR_BODY_TOO_LARGE: its fields would take more than
+ * limits->tensor_bytes_max beyond the message.
  */
 enum err v2_proto_infer_open(struct arena *arena, struct str message,
                              const struct v2_limits *limits, struct v2_proto_infer *ret,
                              struct err_text *text) MUST_CHECK;
 
-/* The second step. Same checks and sentences as v2_infer_read. Every output is asked for as binary
- * data. Accepted beyond the letter: the parameters that v2_infer.h lists, and
- * triton_enable_empty_final_response (an answer on a stream always says that it is the last). */
+/* The second step. Same checks and sentences as v2_infer_read; an id that is not UTF-8 is refused.
+ * Every output is asked for as binary data. Accepted beyond the letter: the parameters that
+ * v2_infer.h lists, and triton_enable_empty_final_response (an answer on a stream always says that
+ * it is the last). */
 enum err v2_proto_infer_read(struct arena *arena, const struct v2_proto_infer *open,
                              const struct signature *signature, const struct v2_limits *limits,
                              struct v2_infer_request *ret, struct err_text *text) MUST_CHECK;
@@ -68,8 +68,8 @@ void v2_proto_stream_error_write(struct buffer *out, const char *error, struct s
 void v2_proto_pack(struct buffer *out, const ProtobufCMessage *message);
 
 /* Reads a message into the arena; there is nothing to free. At most `bytes_max` of memory; strings
- * are NUL-terminated copies. ERR_INVALID: not protobuf, or a string that is not UTF-8 at the top
- * level; ERR_BODY_TOO_LARGE. `message` is not written to. */
+ * are NUL-terminated copies, not checked to be UTF-8. ERR_INVALID: not protobuf;
+ * ERR_BODY_TOO_LARGE; ERR_NO_MEMORY. */
 enum err v2_proto_unpack(struct arena *arena, const ProtobufCMessageDescriptor *descriptor,
                          struct str message, size_t bytes_max, ProtobufCMessage **ret,
                          struct err_text *text) MUST_CHECK;
@@ -77,6 +77,6 @@ enum err v2_proto_unpack(struct arena *arena, const ProtobufCMessageDescriptor *
 /* Answers one ServerReflectionRequest (grpc.reflection.v1 and v1alpha are the same on the wire):
  * appends a ServerReflectionResponse with its prefix. Files and symbols are those of the protocol's
  * own definitions; what is not found is an error_response with NOT_FOUND, not a failure.
- * ERR_INVALID: not protobuf. */
+ * ERR_INVALID: not protobuf; ERR_BODY_TOO_LARGE: over 64 KiB. */
 enum err v2_proto_reflect(struct arena *arena, struct str message, struct buffer *out,
                           struct err_text *text) MUST_CHECK;
