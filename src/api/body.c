@@ -20,7 +20,8 @@ enum err call_plain_body(struct call *call, char **ret_body, size_t *ret_length,
     if (e)
         return e;
     out->max += V2_BODY_SPARE;
-    CHECK(buffer_reserve(out, V2_BODY_SPARE));
+    if (!buffer_reserve(out, V2_BODY_SPARE))
+        return err_set(text, ERR_NO_MEMORY, "no memory to decompress the body");
     *ret_body = out->data;
     *ret_length = out->used;
     return ERR_OK;
@@ -36,6 +37,8 @@ enum err call_json_body(struct call *call, const char *what, struct yyjson_doc *
         return e;
     yyjson_read_err error;
     yyjson_doc *document = yyjson_read_opts(body, length, 0, NULL, &error);
+    if (!document && error.code == YYJSON_READ_ERROR_MEMORY_ALLOCATION)
+        return err_set(text, ERR_NO_MEMORY, "no memory to read the request JSON of %s", what);
     if (!document)
         return err_set(text, ERR_INVALID, "failed to parse the request JSON of %s: %s at byte %zu",
                        what, error.msg, error.pos);

@@ -146,12 +146,17 @@ static void feed(z_stream *stream, struct str *left) {
 }
 
 /* Room for zlib to write to; when the buffer is full, one byte elsewhere, to learn whether more
- * would come. */
-static void offer(z_stream *stream, struct buffer *out, Bytef *spill) {
+ * would come. False: no memory. */
+static bool offer(z_stream *stream, struct buffer *out, Bytef *spill) {
     size_t room = MIN(out->max - out->used, MAX(out->capacity - out->used, (size_t)CHUNK_MIN));
     room = MIN(room, (size_t)CHUNK_MAX);
     stream->next_out = room > 0 ? (Bytef *)buffer_reserve(out, room) : spill;
     stream->avail_out = room > 0 ? (uInt)room : 1;
+    return stream->next_out != NULL;
+}
+
+static enum err fail_memory(const char *name, struct err_text *text) {
+    return err_set(text, ERR_NO_MEMORY, "no memory to decompress the %s body", name);
 }
 
 static enum err inflate_all(z_stream *stream, enum coding coding, struct str left,
@@ -160,7 +165,8 @@ static enum err inflate_all(z_stream *stream, enum coding coding, struct str lef
     for (;;) {
         Bytef spill;
         feed(stream, &left);
-        offer(stream, out, &spill);
+        if (!offer(stream, out, &spill))
+            return fail_memory(name, text);
         uInt room = stream->avail_out;
         bool spilled = stream->next_out == &spill;
         int status = inflate(stream, Z_NO_FLUSH);
@@ -180,9 +186,10 @@ static enum err inflate_all(z_stream *stream, enum coding coding, struct str lef
                 return err_set(text, ERR_INVALID,
                                "the %s body is followed by bytes that do not belong to it", name);
             }
+        } else if (status == Z_MEM_ERROR) {
+            return fail_memory(name, text);
         } else if (status != Z_OK && status != Z_BUF_ERROR) {
-            return err_set(text, status == Z_MEM_ERROR ? ERR_INTERNAL : ERR_INVALID,
-                           "the %s body is damaged: %s", name,
+            return err_set(text, ERR_INVALID, "the %s body is damaged: %s", name,
                            stream->msg ? stream->msg : "not in this format");
         } else if (!more && stream->avail_out > 0) {
             return err_set(text, ERR_INVALID, "the %s body is cut short", name);
@@ -196,12 +203,12 @@ enum err coding_inflate(enum coding coding, struct str in, struct buffer *out,
         if (in.n > out->max - out->used)
             return err_set(text, ERR_BODY_TOO_LARGE, "the body is larger than %zu bytes", out->max);
         buffer_add_str(out, in);
-        return ERR_OK;
+        return out->full ? fail_memory("plain", text) : ERR_OK;
     }
     size_t used = out->used;
     z_stream stream = {0};
     if (inflateInit2(&stream, window_of(coding, in)) != Z_OK)
-        return err_set(text, ERR_INTERNAL, "no memory to decompress the body");
+        return fail_memory(coding_name(coding), text);
     enum err e = inflate_all(&stream, coding, in, out, text);
     inflateEnd(&stream);
     if (e)
@@ -228,6 +235,8 @@ static bool deflate_some(z_stream *stream, struct str left, int flush, struct bu
         if (room == 0)
             return false;
         stream->next_out = (Bytef *)buffer_reserve(out, room);
+        if (!stream->next_out)
+            return false;
         stream->avail_out = (uInt)room;
         int status = deflate(stream, left.n > 0 ? Z_NO_FLUSH : flush);
         out->used += room - stream->avail_out;
@@ -252,7 +261,7 @@ enum err coding_deflate(enum coding coding, const struct str *parts, size_t part
     } else {
         z_stream stream = {0};
         if (deflate_init(&stream, coding, total) != Z_OK)
-            return err_set(text, ERR_INTERNAL, "no memory to compress the answer");
+            return err_set(text, ERR_NO_MEMORY, "no memory to compress the answer");
         for (size_t i = 0; fits && i < part_count; i++)
             fits = deflate_some(&stream, parts[i], Z_NO_FLUSH, out);
         fits = fits && deflate_some(&stream, (struct str){NULL, 0}, Z_FINISH, out);

@@ -17,7 +17,8 @@ enum coding coding_from_accept_encoding(struct str value);
 const char *coding_name(enum coding coding);
 
 /* Inflates all of `in` to the end of `out` (whose max is the bound). ERR_BODY_TOO_LARGE when the
- * result would pass out->max; ERR_INVALID when damaged, cut short, or followed by other bytes. */
+ * result would pass out->max; ERR_INVALID when damaged, cut short, or followed by other bytes;
+ * ERR_NO_MEMORY. */
 enum err coding_inflate(enum coding coding, struct str in, struct buffer *out,
                         struct err_text *text) MUST_CHECK;
 /* Appends the compressed form of the parts, one after the other. */
