@@ -179,37 +179,45 @@ def test_a_hit_needs_no_place_in_the_queue(start_server, repository, tmp_path):
 
 
 def test_a_swap_never_serves_an_old_version_s_answer(start_server, repository):
-    """New versions, and new files of the same version, while the same request comes all the time."""
-    repository.add_version("versions", 1).settings("versions", CACHED)
+    """New versions, and new files of the same version, while the same request comes all the time.
+    LEFT is the first input in odd versions, the second in even ones."""
+    inputs = "input ONE FP32 [-1,1]\ninput TWO FP32 [-1,1]\n"
+    odd = inputs + "output LEFT FP32 [-1,1]\noutput RIGHT FP32 [-1,1]\n"
+    even = inputs + "output RIGHT FP32 [-1,1]\noutput LEFT FP32 [-1,1]\n"
+    repository.fake("turning", odd).settings("turning", CACHED)
     server = start_server({"repository.path": repository.path, "repository.settle": "100ms",
-                           "repository.poll_interval": "200ms"})
-    zeros, wrong, seen, stop = row(0, 0, 0, 0), [], [], threading.Event()
+                           "repository.poll_interval": "200ms", "engine": "fake"})
+    body = request(array_tensor("ONE", np.array([[1]], np.float32)),
+                   array_tensor("TWO", np.array([[2]], np.float32)), outputs=[{"name": "LEFT"}])
+    wrong, seen, stop = [], [], threading.Event()
 
     def ask():
         connection = server.connection()
         while not stop.is_set():
-            reply = server.infer("versions", zeros, connection=connection)
+            reply = server.infer("turning", body, connection=connection)
             document = json.loads(reply.body)
-            plus, version = document["outputs"][0]["data"][0], int(document["model_version"])
-            if reply.status != 200 or plus != version:
-                wrong.append((reply.status, version, plus))
+            version, left = int(document["model_version"]), document["outputs"][0]["data"]
+            if reply.status != 200 or left != [1.0 if version % 2 else 2.0]:
+                wrong.append((reply.status, version, left))
             seen.append(version)
     threads = [threading.Thread(target=ask) for _ in range(3)]
     for thread in threads:
         thread.start()
     try:
-        for version in (2, 10):
-            until(lambda: seen)
-            repository.add_version("versions", version, source_version=version)
+        for version in (2, 3, 4):
+            staging = repository.path / f".{version}"
+            staging.mkdir()
+            (staging / "model.onnx").write_text(odd if version % 2 else even)
+            staging.rename(repository.path / "turning" / str(version))
             until(lambda version=version: seen and seen[-1] == version)
     finally:
         stop.set()
         for thread in threads:
             thread.join()
     assert not wrong, wrong[:3]
-    assert {1, 2, 10} == set(seen)
+    assert {1, 2, 3, 4} == set(seen)
     # The same number with other files: its cache begins anew.
-    assert answer(server.infer("versions", zeros))["OUTPUT0"] == [10.0] * 4
-    repository.write("versions", 10, (repository.models / "versions/2/model.onnx").read_bytes())
-    until(lambda: answer(server.infer("versions", zeros))["OUTPUT0"] == [2.0] * 4)
-    assert counted(server, "hits_total", "versions") > 0
+    assert answer(server.infer("turning", body))["LEFT"] == [2.0]
+    repository.write("turning", 4, odd)
+    until(lambda: answer(server.infer("turning", body))["LEFT"] == [1.0])
+    assert counted(server, "hits_total", "turning") > 0
