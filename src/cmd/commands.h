@@ -6,6 +6,7 @@ enum { EXIT_PROBLEM = 1, EXIT_USAGE = 2 };
 
 int command_serve(int argc, char **argv);
 int command_check(int argc, char **argv);
+int command_bench(int argc, char **argv);
 int command_config(int argc, char **argv);
 int command_docs(int argc, char **argv);
 int command_version(void);

@@ -13,6 +13,7 @@ static const struct {
 } commands[] = {
     {"serve", command_serve, "serve the models of a repository"},
     {"check", command_check, "validate a configuration and a model repository without serving"},
+    {"bench", command_bench, "load a server and measure it"},
     {"config", command_config, "print the options in force and where each value comes from"},
     {"docs", command_docs,
      "print a generated reference page (configuration, model, metrics, schema)"},

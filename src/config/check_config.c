@@ -112,3 +112,34 @@ void check_model_config(struct reader *reader) {
         need(reader, "versions.default", "a version that is not in versions.listed",
              "one that is, or 0");
 }
+
+static void check_bench_target(struct reader *reader, const struct bench_config *config) {
+    bool is_path = config->protocol == CONFIG_BENCH_GET || config->protocol == CONFIG_BENCH_POST;
+    if (!is_path && !given(config->model))
+        need(reader, "model", "an empty text", "the name of a model");
+    if (is_path && (!given(config->path) || config->path[0] != '/'))
+        need(reader, "path", "none that begins with /", "one, with get and post");
+    if (!is_path && given(config->path))
+        need(reader, "path", "it", "get or post in protocol, which alone have a path");
+    if (config->protocol == CONFIG_BENCH_POST && !given(config->data))
+        need(reader, "protocol", "post", "data too: the file that is the body");
+    if (config->protocol == CONFIG_BENCH_GET && given(config->data))
+        need(reader, "data", "it", "another protocol than get, which sends no body");
+    if (given(config->data) && config->variants > 1)
+        need(reader, "variants", "more than 1", "no data: only generated requests differ");
+}
+
+void check_bench_config(struct reader *reader) {
+    const struct bench_config *config = reader->config;
+    check_bench_target(reader, config);
+    bool is_http2 = config->protocol == CONFIG_BENCH_GRPC || config->http == CONFIG_BENCH_HTTP_2;
+    if (config->streams > 1 && !is_http2)
+        need(reader, "streams", "more than 1", "http=2: HTTP/1.1 has one request in flight");
+    int64_t most = config->rate > 0 ? 10000000 : 10000;
+    for (size_t i = 0; i < config->sweep.count; i++)
+        if (config->sweep.items[i] > most) {
+            need(reader, "sweep", "a number that is too large",
+                 config->rate > 0 ? "rates up to 10000000" : "connections up to 10000");
+            break;
+        }
+}

@@ -159,6 +159,33 @@ enum err server_config_read(int argc, char *const *argv, char *const *environmen
     return e;
 }
 
+enum err bench_config_read(int argc, char *const *argv, struct bench_config *ret, bool *ret_help,
+                           struct buffer *problems_out) {
+    bool help;
+    (void)find_config_flag(argc, argv, &help);
+    struct problems problems = {.out = problems_out};
+    struct reader reader;
+    reader_init(&reader, &bench_options, &problems);
+    if (!help) {
+        read_flags(&reader, argc, argv);
+        if (problems.count == 0)
+            check_bench_config(&reader);
+    }
+    enum err e = problems_end(&problems);
+    if (!e) {
+        *ret = (struct bench_config){0};
+        table_defaults(&bench_options, ret);
+        reader_give(&reader, ret);
+        *ret_help = help;
+    }
+    reader_done(&reader);
+    return e;
+}
+
+void bench_config_done(struct bench_config *config) {
+    table_clear(&bench_options, config);
+}
+
 enum err model_config_read(struct str yaml, const char *name, struct model_config *ret,
                            struct buffer *problems_out) {
     struct problems problems = {.out = problems_out};

@@ -1,7 +1,7 @@
-/* Configuration: two tables (options.def, model_options.def) and everything that is a view of them.
- * Precedence: flag > environment > file > default. Problems are collected, all of them, each naming
- * where (file and line, variable, or flag), the key, what was found and what is allowed.
- * The core is pure: text in, values out; only server_config_read reads a file. */
+/* Configuration: tables (options.def, model_options.def, bench_options.def) and everything that is
+ * a view of them. Precedence: flag > environment > file > default. Problems are collected, all of
+ * them, each naming where (file and line, variable, or flag), the key, what was found and what is
+ * allowed. The core is pure: text in, values out; only server_config_read reads a file. */
 #pragma once
 
 #include "base/buffer.h"
@@ -45,9 +45,25 @@ struct model_config {
 #include "config/rows_end.def"
 };
 
+struct bench_config {
+#include "config/fields_begin.def"
+
+#include "config/bench_options.def"
+#include "config/rows_end.def"
+};
+
 /* Orders of ENUM rows that have no enum elsewhere. */
 enum { CONFIG_CONTROL_AUTO, CONFIG_CONTROL_EXPLICIT };
 enum { CONFIG_ENGINE_ONNXRUNTIME, CONFIG_ENGINE_FAKE };
+enum {
+    CONFIG_BENCH_REST,
+    CONFIG_BENCH_REST_BINARY,
+    CONFIG_BENCH_GRPC,
+    CONFIG_BENCH_GET,
+    CONFIG_BENCH_POST
+};
+enum { CONFIG_BENCH_HTTP_1, CONFIG_BENCH_HTTP_2 };
+enum { CONFIG_BENCH_RANDOM, CONFIG_BENCH_ZERO };
 
 /* Limits of a configuration text, and of what is said about it. */
 enum {
@@ -88,7 +104,13 @@ enum err model_config_read(struct str yaml, const char *name, struct model_confi
 void model_config_defaults(const struct server_config *server, struct model_config *ret);
 void model_config_done(struct model_config *config);
 
+/* `inferd bench` knows flags only. As server_config_read. */
+enum err bench_config_read(int argc, char *const *argv, struct bench_config *ret, bool *ret_help,
+                           struct buffer *problems) MUST_CHECK;
+void bench_config_done(struct bench_config *config);
+
 void config_write_help(struct buffer *out);            /* the options part of --help */
+void bench_config_write_help(struct buffer *out);      /* of `inferd bench`, likewise */
 void config_write_reference(struct buffer *out);       /* docs/reference/configuration.md */
 void config_write_model_reference(struct buffer *out); /* docs/reference/model.md */
 void config_write_schema(struct buffer *out);          /* JSON schema of the server's options */

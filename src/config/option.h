@@ -39,6 +39,7 @@ struct option_table {
 
 extern const struct option_table server_options;
 extern const struct option_table model_options;
+extern const struct option_table bench_options;
 
 /* The server's option that gives a model's its default: of the same key, or "model." and the key;
  * NULL without. */

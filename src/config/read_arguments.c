@@ -171,7 +171,7 @@ static int read_flag(struct reader *reader, int argc, char *const *argv) {
     struct flag flag = split_flag(argc, argv);
     char where[PROBLEM_QUOTE_SIZE];
     snprintf(where, sizeof where, "%.*s", STR_ARG(flag.name));
-    if (str_eq(flag.name, STR("--config"))) {
+    if (reader->table == &server_options && str_eq(flag.name, STR("--config"))) {
         if (!flag.value.p)
             problem_add(reader->problems, where, "found no value; allowed: a file");
         return flag.used;

@@ -38,3 +38,4 @@ const char *find_config_flag(int argc, char *const *argv, bool *ret_help);
 /* What no option can say alone: certificates without keys, lists that a policy needs, ... */
 void check_server_config(struct reader *reader);
 void check_model_config(struct reader *reader);
+void check_bench_config(struct reader *reader);

@@ -1,4 +1,4 @@
-/* The two options tables as data. Constant; thread: any. */
+/* The options tables as data. Constant; thread: any. */
 #include "config/option.h"
 
 #include "base/check.h"
@@ -21,10 +21,21 @@ static const struct option model_rows[] = {
 };
 #undef OPTION_STRUCT
 
+#define OPTION_STRUCT bench_config
+static const struct option bench_rows[] = {
+#include "config/rows_begin.def"
+
+#include "config/bench_options.def"
+#include "config/rows_end.def"
+};
+#undef OPTION_STRUCT
+
 const struct option_table server_options = {server_rows, ARRAY_LEN(server_rows),
                                             sizeof(struct server_config)};
 const struct option_table model_options = {model_rows, ARRAY_LEN(model_rows),
                                            sizeof(struct model_config)};
+const struct option_table bench_options = {bench_rows, ARRAY_LEN(bench_rows),
+                                           sizeof(struct bench_config)};
 
 const struct option *server_option_for(const struct option *option) {
     static const char prefix[] = "model.";

@@ -59,6 +59,16 @@ static void write_option_help(const struct option *option, struct buffer *out) {
     buffer_done(&text);
 }
 
+static void write_table_help(const struct option_table *table, struct buffer *out) {
+    for (size_t i = 0; i < table->count; i++) {
+        const struct option *option = &table->rows[i];
+        if (option->type == OPTION_SECTION)
+            buffer_add_format(out, "\n%s:\n", option->help);
+        else if (option_is_scalar(option))
+            write_option_help(option, out);
+    }
+}
+
 void config_write_help(struct buffer *out) {
     buffer_add_c(out, "Every option is a flag (--http-port=8080 or --http-port 8080), a variable "
                       "(INFERD_HTTP_PORT)\nand a key of the YAML file (http: {port: 8080}); a flag "
@@ -66,13 +76,13 @@ void config_write_help(struct buffer *out) {
                       "--log-access and --no-log-access.\n\n"
                       "  --config=FILE\n      The YAML file; also INFERD_CONFIG.\n"
                       "  --help\n      This text.\n");
-    for (size_t i = 0; i < server_options.count; i++) {
-        const struct option *option = &server_options.rows[i];
-        if (option->type == OPTION_SECTION)
-            buffer_add_format(out, "\n%s:\n", option->help);
-        else if (option_is_scalar(option))
-            write_option_help(option, out);
-    }
+    write_table_help(&server_options, out);
+}
+
+void bench_config_write_help(struct buffer *out) {
+    buffer_add_c(out, "Every option is a flag (--connections=64 or --connections 64).\n\n"
+                      "  --help\n      This text.\n");
+    write_table_help(&bench_options, out);
 }
 
 static void write_origin(const struct server_config *config, size_t row, struct buffer *out) {
