@@ -1,5 +1,6 @@
 #include "api/access.h"
 
+#include "api/grpc.h"
 #include "base/num.h"
 
 static bool bearer_fits(const struct call *call, const char *token) {
@@ -23,7 +24,7 @@ enum err access_check(const struct call *call, struct err_text *text) {
                            "this call needs the admin token: Authorization: Bearer <token>");
         return ERR_OK;
     case NEEDS_DATA_TOKEN:
-        if (!options->data_token_required || loop->door != DOOR_DATA ||
+        if (!options->data_token_required || call->door == DOOR_MANAGEMENT ||
             bearer_fits(call, loop->data_token))
             return ERR_OK;
         return err_set(text, ERR_UNAUTHENTICATED,
@@ -36,7 +37,7 @@ enum err access_check(const struct call *call, struct err_text *text) {
 
 void access_read_origin(struct call *call) {
     const struct service_options *options = &call->loop->service->options;
-    if (options->cors_origin_count == 0 || call->loop->door != DOOR_DATA)
+    if (options->cors_origin_count == 0 || call->door != DOOR_DATA)
         return;
     struct str origin = http_header_find(&call->exchange->request, STR("Origin"));
     for (size_t i = 0; origin.p && i < options->cors_origin_count; i++) {
@@ -80,23 +81,28 @@ void access_log_request(struct call *call, const struct http_sent *sent) {
     log_begin(&line, call->loop->ring, LOG_INFO, "request");
     log_str(&line, "request_id", call->request_id);
     log_c(&line, "listener", listener_name(exchange->listener));
+    const char *http = exchange->request.http2 ? "http/2" : "http/1.1";
+    log_c(&line, "protocol", call->codec->protocol ? call->codec->protocol : http);
     log_str(&line, "method", exchange->request.method_text);
     log_str(&line, "path", exchange->request.path);
     if (call->version) {
         log_c(&line, "model", call->version->model);
         log_c(&line, "version", call->version->version);
     }
-    log_u64(&line, "status", (uint64_t)(sent->complete ? sent->status : 499));
+    log_u64(&line, "status", (uint64_t)call_status(call, sent));
+    if (call->codec->grpc)
+        log_c(&line, "grpc_status",
+              metric_variant_name(METRIC_GRPC_REQUESTS, (uint32_t)grpc_code(call, sent)));
     if (kind == ROUTE_INFER) {
         log_i64(&line, "rows", call->rows);
         log_u64(&line, "queue_us", call->queue_ns / NS_PER_US);
         log_u64(&line, "compute_us", call->compute_ns / NS_PER_US);
         log_c(&line, "cache", call->cache);
     }
-    log_u64(&line, "bytes_in", exchange->wire_bytes_in);
+    log_u64(&line, "bytes_in", call->bytes_in);
     log_u64(&line, "bytes_out", sent->bytes_out);
     uint64_t now = clock_now(call->loop->service->clock);
-    log_u64(&line, "total_us", (now - exchange->started_ns) / NS_PER_US);
+    log_u64(&line, "total_us", (now - call->started_ns) / NS_PER_US);
     if (call->err)
         log_c(&line, "error", err_name(call->err));
     log_c(&line, "reason", call->reason);

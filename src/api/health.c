@@ -1,13 +1,13 @@
 /* Liveness, readiness, startup. Live answers 200 as long as the process serves; ready is 503 from
  * SIGTERM on, and while what the policy asks for is missing, naming it. */
-#include "api/call.h"
 #include "api/handlers.h"
+#include "api/rest.h"
 
 static const char json_type[] = "application/json";
 
 void handle_live(struct call *call) {
     buffer_add_c(call_body(call), "{\"live\":true}");
-    call_respond(call, 200, json_type);
+    rest_respond(call, 200, json_type);
 }
 
 bool service_ready(const struct service *service, const struct catalog *catalog,
@@ -22,6 +22,14 @@ bool service_ready(const struct service *service, const struct catalog *catalog,
                                options->ready_model_count, missing);
     /* acquire: pairs with the release of the store at SIGTERM */
     return ready && !atomic_load_explicit(&service->draining, memory_order_acquire);
+}
+
+bool service_is_ready(const struct service *service, const struct catalog *catalog) {
+    struct buffer missing;
+    buffer_init(&missing, service->options.response_bytes_max);
+    bool ready = service_ready(service, catalog, &missing);
+    buffer_done(&missing);
+    return ready;
 }
 
 bool catalog_settled(const struct catalog *catalog) {
@@ -58,7 +66,7 @@ void handle_ready(struct call *call) {
         buffer_add_char(body, '}');
     }
     buffer_done(&missing);
-    call_respond(call, ready ? 200 : 503, json_type);
+    rest_respond(call, ready ? 200 : 503, json_type);
 }
 
 void handle_startup(struct call *call) {
@@ -66,5 +74,5 @@ void handle_startup(struct call *call) {
     buffer_add_c(call_body(call),
                  started ? "{\"started\":true}"
                          : "{\"started\":false,\"error\":\"models are still loading\"}");
-    call_respond(call, started ? 200 : 503, json_type);
+    rest_respond(call, started ? 200 : 503, json_type);
 }

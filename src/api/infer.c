@@ -1,9 +1,9 @@
-/* Inference: body to tensors, into the batcher, tensors to body. The way back begins in job_done,
- * on the same loop.
+/* Inference: message to tensors, into the batcher, tensors to message (by the call's codec). The
+ * way back begins in job_done, on the same loop. Large messages are read and written aside.
  *
  * While the job waits or runs, the exchange stays (its arena holds the inputs). A deadline that
  * passes while it waits takes it out and answers 504; a peer that goes away frees its place. */
-#include "api/body.h"
+#include "api/aside.h"
 #include "api/cached.h"
 #include "api/call.h"
 #include "api/handlers.h"
@@ -25,38 +25,12 @@ static uint64_t now_of(const struct call *call) {
     return clock_now(call->loop->service->clock);
 }
 
-/* The Inference-Header-Content-Length; two of them could be read differently by two readers. */
-static enum err read_json_length(const struct http_request *request, size_t body_length,
-                                 int64_t *ret, struct err_text *text) {
-    static const struct str name = {"Inference-Header-Content-Length", 31};
-    size_t found = 0;
-    for (size_t i = 0; i < request->header_count; i++)
-        found += str_eq_nocase(request->headers[i].name, name);
-    *ret = V2_NO_HEADER_LENGTH;
-    if (found == 0)
-        return ERR_OK;
-    if (found > 1)
-        return err_set(text, ERR_INVALID, "%s came %zu times", name.p, found);
-    return v2_header_length_read(http_header_find(request, name), body_length, ret, text);
-}
-
-static enum err read_request(struct call *call, struct infer *infer, struct err_text *text) {
-    char *body;
-    size_t length;
-    enum err e = call_plain_body(call, &body, &length, text);
-    if (e)
-        return e;
-    int64_t json_length;
-    e = read_json_length(&call->exchange->request, length, &json_length, text);
-    if (e)
-        return e;
-    struct v2_limits limits = {call->loop->service->options.tensor_bytes_max};
-    return v2_infer_read(&call->exchange->arena, body, length, json_length,
-                         &call->version->signature, &limits, &infer->request, text);
-}
-
 static uint64_t min_unless_zero(uint64_t a, uint64_t b) {
     return a == 0 ? b : b == 0 ? a : MIN(a, b);
+}
+
+static uint64_t timeout_of(const struct v2_infer_request *request) {
+    return request->timeout_us > UINT64_MAX / NS_PER_US ? 0 : request->timeout_us * NS_PER_US;
 }
 
 /* The request may only shorten the model's and the server's time. */
@@ -64,18 +38,24 @@ static uint64_t deadline_of(const struct call *call, const struct v2_infer_reque
     uint64_t limit = call->version->request_timeout_ns;
     if (limit == 0)
         limit = call->loop->service->options.request_timeout_ns;
-    uint64_t asked =
-        request->timeout_us > UINT64_MAX / NS_PER_US ? 0 : request->timeout_us * NS_PER_US;
-    limit = min_unless_zero(limit, asked);
-    return limit == 0 || limit > UINT64_MAX - call->exchange->started_ns
-               ? UINT64_MAX
-               : call->exchange->started_ns + limit;
+    if (batch_queue_timeout_is_deadline(call->version->queue))
+        limit = min_unless_zero(limit, timeout_of(request));
+    limit = MIN(limit == 0 ? UINT64_MAX : limit, call->timeout_ns);
+    return limit > UINT64_MAX - call->started_ns ? UINT64_MAX : call->started_ns + limit;
+}
+
+static void send_response(struct call *call, enum err e, const struct answer *answer,
+                          const struct err_text *text) {
+    call->infer->output_ns = now_of(call) - call->infer->output_ns;
+    if (e)
+        call_fail(call, e, text);
+    else
+        call->codec->infer_send(call, answer);
 }
 
 static void write_response(struct call *call, struct infer *infer) {
     const struct v2_infer_request *request = &infer->request;
     struct tensor outputs[SIGNATURE_TENSORS_MAX];
-    struct str parts[SIGNATURE_TENSORS_MAX];
     for (size_t i = 0; i < request->output_count; i++)
         outputs[i] = batch_job_output(&infer->job, request->outputs[i].index);
     struct v2_infer_response response = {
@@ -84,19 +64,15 @@ static void write_response(struct call *call, struct infer *infer) {
         .outputs = outputs,
         .nonfinite = call->loop->service->options.nonfinite,
     };
-    struct err_text text;
-    size_t part_count = 0;
-    struct buffer *body = call_body(call);
-    enum err e = v2_infer_write(&call->exchange->arena, &response, body, parts, &part_count, &text);
-    infer->output_ns = now_of(call) - infer->output_ns;
-    if (e) {
-        call_fail(call, e, &text);
+    if (aside_writes(call, &response)) {
+        aside_write(call, &response, send_response);
         return;
     }
-    if (part_count > 0)
-        call->inference_header = arena_format(&call->exchange->arena, "%zu", body->used);
-    call_respond_parts(call, 200, part_count ? "application/octet-stream" : "application/json",
-                       parts, part_count);
+    struct err_text text;
+    struct answer answer;
+    answer.count = 0;
+    enum err e = call->codec->infer_write(call, &response, &answer, &text);
+    send_response(call, e, &answer, &text);
 }
 
 /* The engine and the batcher do not know whose model they run. */
@@ -117,22 +93,38 @@ static void job_done(struct batch_job *job) {
     cached_put(&infer->cached, call->loop, call->version, job);
     infer->output_ns = now_of(call);
     if (call->responded)
-        http_exchange_release(call->exchange); /* answered at the deadline; the run has ended now */
+        call->codec->release(call); /* answered at the deadline; the run has ended now */
     else if (job->err)
         fail_job(call, job);
     else
         write_response(call, infer);
 }
 
+static void deadline_passed(struct loop_timer *timer);
+
+static void start_timer(struct infer *infer, uint64_t at_ns) {
+    if (at_ns != UINT64_MAX)
+        loop_timer_start(infer->call->loop->loop, &infer->deadline, at_ns, deadline_passed);
+}
+
 static void deadline_passed(struct loop_timer *timer) {
     struct infer *infer = CONTAINER_OF(timer, struct infer, deadline);
     struct call *call = infer->call;
-    if (batch_cancel(&infer->job))
+    if (call->aside) {
+        if (!aside_withdraw(call))
+            return; /* submit() will find that it is late */
+    } else if (batch_withdraw(&infer->job)) {
         infer->submitted = false;
-    else
-        http_exchange_hold(call->exchange); /* the run still reads the inputs */
+    } else if (now_of(call) < infer->job.deadline_ns) {
+        start_timer(infer,
+                    infer->job.deadline_ns); /* only its time to wait was over, and it runs */
+        return;
+    } else {
+        (void)batch_cancel(&infer->job);
+        call->codec->hold(call); /* the run still reads the inputs */
+    }
     struct err_text text;
-    uint64_t waited = now_of(call) - call->exchange->started_ns;
+    uint64_t waited = now_of(call) - call->started_ns;
     call_fail(call,
               err_set(&text, ERR_DEADLINE,
                       "Request timeout expired: no answer from model '%s' after %llu ms",
@@ -155,6 +147,8 @@ static void submit(struct call *call, struct infer *infer) {
         return;
     }
     job->deadline_ns = deadline_of(call, &infer->request);
+    job->priority = infer->request.priority;
+    job->timeout_ns = timeout_of(&infer->request);
     job->owner = loop_mailbox(call->loop->loop);
     job->done = job_done;
     enum err e = batch_submit(call->version->queue, call->loop->turn, job, &job->text);
@@ -164,25 +158,15 @@ static void submit(struct call *call, struct infer *infer) {
         return;
     }
     infer->submitted = true;
-    if (job->deadline_ns != UINT64_MAX)
-        loop_timer_start(call->loop->loop, &infer->deadline, job->deadline_ns, deadline_passed);
+    start_timer(infer, batch_job_expires_ns(job));
 }
 
-void handle_infer(struct call *call) {
-    struct err_text text;
-    enum err e = call_find_version(call, &text);
+static void request_read(struct call *call, enum err e, const struct err_text *text) {
+    struct infer *infer = call->infer;
+    infer->input_ns = now_of(call) - infer->input_ns;
+    loop_timer_stop(&infer->deadline);
     if (e) {
-        call_fail(call, e, &text);
-        return;
-    }
-    struct infer *infer = arena_new_zero(&call->exchange->arena, sizeof *infer);
-    infer->call = call;
-    call->infer = infer;
-    uint64_t begin = now_of(call);
-    e = read_request(call, infer, &text);
-    infer->input_ns = now_of(call) - begin;
-    if (e) {
-        call_fail(call, e, &text);
+        call_fail(call, e, text);
         return;
     }
     const struct signature *signature = &call->version->signature;
@@ -191,10 +175,35 @@ void handle_infer(struct call *call) {
     submit(call, infer);
 }
 
+void handle_infer(struct call *call) {
+    struct err_text text;
+    uint64_t begin = now_of(call);
+    enum err e = call->codec->infer_open(call, &text);
+    if (!e)
+        e = call_find_version(call, &text);
+    if (e) {
+        call_fail(call, e, &text);
+        return;
+    }
+    struct infer *infer = arena_new_zero(call->arena, sizeof *infer);
+    infer->call = call;
+    call->infer = infer;
+    infer->input_ns = begin; /* until it is over */
+    if (aside_reads(call)) {
+        aside_read(call, &infer->request, request_read);
+        start_timer(infer, deadline_of(call, &infer->request));
+    } else {
+        e = call->codec->infer_read(call, &infer->request, &text);
+        request_read(call, e, &text);
+    }
+}
+
 void infer_cancelled(struct call *call) {
     struct infer *infer = call->infer;
     if (call->responded || !infer)
         return; /* a repository order: it ends by itself and answers nobody */
+    if (call->aside && !aside_withdraw(call))
+        return; /* a worker has it; its end answers nobody and lets go */
     if (infer->submitted && !batch_cancel(&infer->job))
         return; /* it runs; job_done answers nobody and lets go */
     infer->submitted = false;
@@ -246,11 +255,11 @@ void infer_finished(struct call *call, const struct http_sent *sent) {
         model_version_unref(&call->version);
         return;
     }
-    CHECK(!infer->submitted);
-    uint64_t total_ns = now_of(call) - call->exchange->started_ns;
+    CHECK(!infer->submitted && !call->aside);
+    uint64_t total_ns = now_of(call) - call->started_ns;
     struct metric_group *metrics = call->version->metrics;
     uint32_t shard = call->loop->shard;
-    int status = sent->complete ? sent->status : 499;
+    int status = call_status(call, sent);
     bool success = !call->err;
     metric_add(metrics, shard, METRIC_REQUESTS, metric_code_variant(status), 1);
     metric_observe(metrics, shard, METRIC_REQUEST_SECONDS, total_ns);

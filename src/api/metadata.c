@@ -1,11 +1,16 @@
 /* What the server and its models say of themselves: v2 metadata, model readiness, and Triton's
  * model configuration extension (perf_analyzer and tritonclient read it). */
-#include "api/call.h"
+#include "api/metadata.h"
 #include "api/handlers.h"
 #include "api/lookup.h"
+#include "api/rest.h"
 
 static const char json_type[] = "application/json";
-static const char platform[] = "onnxruntime_onnx";
+const char metadata_platform[] = "onnxruntime_onnx";
+const char *const metadata_extensions[] = {"binary_tensor_data", "model_configuration",
+                                           "model_repository",   "parameters",
+                                           "schedule_policy",    "statistics"};
+const size_t metadata_extension_count = ARRAY_LEN(metadata_extensions);
 
 void handle_server_metadata(struct call *call) {
     const struct service_options *options = &call->loop->service->options;
@@ -14,9 +19,11 @@ void handle_server_metadata(struct call *call) {
     buffer_add_json_string(body, str_of(options->server_name));
     buffer_add_c(body, ",\"version\":");
     buffer_add_json_string(body, str_of(options->version));
-    buffer_add_c(body, ",\"extensions\":[\"binary_tensor_data\",\"model_configuration\","
-                       "\"model_repository\",\"parameters\",\"schedule_policy\",\"statistics\"]}");
-    call_respond(call, 200, json_type);
+    buffer_add_c(body, ",\"extensions\":[");
+    for (size_t i = 0; i < metadata_extension_count; i++)
+        buffer_add_format(body, "%s\"%s\"", i ? "," : "", metadata_extensions[i]);
+    buffer_add_c(body, "]}");
+    rest_respond(call, 200, json_type);
 }
 
 static void add_name(struct buffer *body, const char *key, const char *value) {
@@ -48,19 +55,30 @@ static void add_metadata_tensors(struct buffer *body, const char *key,
     buffer_add_char(body, ']');
 }
 
-/* Versions that are ready; with a version in the path just that one. */
-static void add_versions(struct buffer *body, const struct catalog_model *model,
-                         const struct model_version *only) {
-    buffer_add_c(body, ",\"versions\":[");
-    bool first = true;
+size_t metadata_versions(struct call *call, const struct catalog_model *model,
+                         const struct model_version *only, const char ***ret) {
+    const char **list = arena_new(call->arena, (model->version_count + 1) * sizeof *list);
+    size_t count = 0;
     for (size_t i = 0; i < model->version_count; i++) {
         const struct catalog_version *version = &model->versions[i];
-        if (!version->live || (only && version->live != only))
-            continue;
-        if (!first)
+        if (version->live && (!only || version->live == only))
+            list[count++] = version->version;
+    }
+    *ret = list;
+    return count;
+}
+
+/* With a version in the path just that one. */
+static void add_versions(struct call *call, const struct catalog_model *model) {
+    const char **versions;
+    size_t count =
+        metadata_versions(call, model, call->match.version.n ? call->version : NULL, &versions);
+    struct buffer *body = call_body(call);
+    buffer_add_c(body, ",\"versions\":[");
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0)
             buffer_add_char(body, ',');
-        first = false;
-        buffer_add_json_string(body, str_of(version->version));
+        buffer_add_json_string(body, str_of(versions[i]));
     }
     buffer_add_char(body, ']');
 }
@@ -79,13 +97,13 @@ void handle_model_metadata(struct call *call) {
     struct buffer *body = call_body(call);
     buffer_add_char(body, '{');
     add_name(body, "name", model->name);
-    add_versions(body, model, call->match.version.n ? call->version : NULL);
+    add_versions(call, model);
     buffer_add_char(body, ',');
-    add_name(body, "platform", platform);
+    add_name(body, "platform", metadata_platform);
     add_metadata_tensors(body, "inputs", signature->inputs, signature->input_count);
     add_metadata_tensors(body, "outputs", signature->outputs, signature->output_count);
     buffer_add_char(body, '}');
-    call_respond(call, 200, json_type);
+    rest_respond(call, 200, json_type);
 }
 
 void handle_model_ready(struct call *call) {
@@ -101,7 +119,7 @@ void handle_model_ready(struct call *call) {
     buffer_add_char(body, ',');
     add_name(body, "version", call->version->version);
     buffer_add_c(body, ",\"ready\":true}");
-    call_respond(call, 200, json_type);
+    rest_respond(call, 200, json_type);
 }
 
 /* TYPE_FP32 as in Triton's model_config.proto; BYTES is TYPE_STRING there. */
@@ -139,7 +157,7 @@ void handle_model_config(struct call *call) {
     buffer_add_char(body, '{');
     add_name(body, "name", version->model);
     buffer_add_char(body, ',');
-    add_name(body, "platform", platform);
+    add_name(body, "platform", metadata_platform);
     buffer_add_c(body, ",\"backend\":\"onnxruntime\"");
     buffer_add_format(body, ",\"max_batch_size\":%u", batching ? version->rows_max : 0);
     add_config_tensors(body, "input", signature->inputs, signature->input_count, batching);
@@ -149,5 +167,5 @@ void handle_model_config(struct call *call) {
     if (version->cache)
         buffer_add_c(body, ",\"response_cache\":{\"enable\":true}");
     buffer_add_char(body, '}');
-    call_respond(call, 200, json_type);
+    rest_respond(call, 200, json_type);
 }

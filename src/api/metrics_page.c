@@ -1,6 +1,6 @@
 /* /metrics: Prometheus text, or OpenMetrics when the Accept header asks for it. */
-#include "api/call.h"
 #include "api/handlers.h"
+#include "api/rest.h"
 
 /* Does the Accept header list OpenMetrics with a q above 0? Prometheus lists what it wants first.
  */
@@ -26,7 +26,7 @@ static bool wants_openmetrics(struct str accept) {
 void handle_metrics_page(struct call *call) {
     bool openmetrics = wants_openmetrics(http_header_find(&call->exchange->request, STR("Accept")));
     metrics_write(call->loop->service->metrics, openmetrics, call_body(call));
-    call_respond(call, 200,
+    rest_respond(call, 200,
                  openmetrics ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
                              : "text/plain; version=0.0.4; charset=utf-8");
 }

@@ -1,14 +1,35 @@
 #include "api/router.h"
 
-#include "api/handlers.h"
+#include "api/rpcs.h"
 #include "api/service.h"
 
 static const struct route routes[] = {
 #define ROUTE(method, pattern, handler, doors, needs, kind)                                        \
-    {HTTP_##method, {pattern, sizeof(pattern) - 1}, handle_##handler, doors, NEEDS_##needs,        \
-     ROUTE_##kind},
+    {HTTP_##method,                                                                                \
+     {pattern, sizeof(pattern) - 1},                                                               \
+     handle_##handler,                                                                             \
+     doors,                                                                                        \
+     NEEDS_##needs,                                                                                \
+     ROUTE_##kind,                                                                                 \
+     false},
 #include "api/routes.def"
 #undef ROUTE
+};
+
+static const struct route rpcs[] = {
+#define ROW(service, method, handler, doors, needs, kind, stream)                                  \
+    {HTTP_POST,     {"/" service "/" method, sizeof("/" service "/" method) - 1},                  \
+     rpc_##handler, doors,                                                                         \
+     NEEDS_##needs, ROUTE_##kind,                                                                  \
+     stream},
+#define RPC(service, method, handler, doors, needs, kind)                                          \
+    ROW(service, method, handler, doors, needs, kind, false)
+#define STREAM(service, method, handler, doors, needs, kind)                                       \
+    ROW(service, method, handler, doors, needs, kind, true)
+#include "api/grpc_routes.def"
+#undef STREAM
+#undef RPC
+#undef ROW
 };
 
 /* Does `path` fit `pattern`? The model and version segments are left as sent. */
@@ -101,4 +122,28 @@ enum err route_find(struct arena *arena, const struct http_request *request, uns
     *ret_allow = allowed == HTTP_POST ? "POST, OPTIONS" : "GET, HEAD, OPTIONS";
     return err_set(text, ERR_BAD_METHOD, "method %.*s is not allowed for %.*s; allowed: %s",
                    STR_ARG(request->method_text), STR_ARG(path), *ret_allow);
+}
+
+const struct route *route_of_rpc(struct str path) {
+    for (size_t i = 0; i < ARRAY_LEN(rpcs); i++)
+        if (str_eq(rpcs[i].pattern, path))
+            return &rpcs[i];
+    return NULL;
+}
+
+enum err route_find_rpc(const struct http_request *request, unsigned door,
+                        unsigned extra_admin_doors, struct route_match *ret,
+                        struct err_text *text) {
+    const struct route *route = route_of_rpc(request->path);
+    if (!route)
+        return err_set(text, ERR_UNSUPPORTED, "no such gRPC method: %.*s", STR_ARG(request->path));
+    if (request->method != HTTP_POST)
+        return err_set(text, ERR_BAD_METHOD, "gRPC calls are sent with POST, not %.*s",
+                       STR_ARG(request->method_text));
+    unsigned doors = route->doors | (route->needs == NEEDS_ADMIN_TOKEN ? extra_admin_doors : 0);
+    if (!(doors & door))
+        return err_set(text, ERR_UNSUPPORTED, "%.*s is not answered on this listener",
+                       STR_ARG(request->path));
+    *ret = (struct route_match){.route = route};
+    return ERR_OK;
 }

@@ -1,4 +1,4 @@
-/* From method and path to a row of routes.def. Pure. */
+/* From method and path to a row of routes.def, or of grpc_routes.def. Pure. */
 #pragma once
 
 #include "base/arena.h"
@@ -16,6 +16,7 @@ struct route {
     unsigned doors;
     enum route_needs needs;
     enum route_kind kind;
+    bool stream; /* gRPC: messages one by one */
 };
 
 struct route_match {
@@ -30,3 +31,11 @@ struct route_match {
 enum err route_find(struct arena *arena, const struct http_request *request, unsigned door,
                     unsigned extra_admin_doors, struct route_match *ret, const char **ret_allow,
                     struct err_text *text) MUST_CHECK;
+
+/* The same for gRPC. ERR_UNSUPPORTED: no such service or method, or not on this door;
+ * ERR_BAD_METHOD. */
+enum err route_find_rpc(const struct http_request *request, unsigned door,
+                        unsigned extra_admin_doors, struct route_match *ret,
+                        struct err_text *text) MUST_CHECK;
+/* The row of a path; NULL: there is none. */
+const struct route *route_of_rpc(struct str path);

@@ -3,45 +3,36 @@
 #include "api/service.h"
 
 #include "api/access.h"
-#include "api/call.h"
+#include "api/grpc.h"
+#include "api/grpc_stream.h"
 #include "api/handlers.h"
+#include "api/rest.h"
 #include "base/memory.h"
 
-/* A request id from the client: visible ASCII, not too long; else one of ours. */
-static void take_request_id(struct call *call) {
-    struct str given = http_header_find(&call->exchange->request, STR("X-Request-Id"));
-    bool usable = given.n > 0 && given.n <= REQUEST_ID_MAX;
-    for (size_t i = 0; usable && i < given.n; i++)
-        usable = given.p[i] > 0x20 && given.p[i] < 0x7f;
-    if (usable) {
-        call->request_id = given;
-        return;
-    }
-    id_make(call->request_id_made);
-    call->request_id = (struct str){call->request_id_made, ID_SIZE - 1};
-}
-
-static struct call *call_new(struct api_loop *loop, struct http_exchange *exchange) {
+static struct call *call_new(const struct api_door *door, struct http_exchange *exchange) {
     struct call *call = arena_new_zero(&exchange->arena, sizeof *call);
     call->exchange = exchange;
-    call->loop = loop;
+    call->arena = &exchange->arena;
+    call->loop = door->loop;
+    call->door = door->door;
+    call->codec = &rest_codec;
+    call->started_ns = exchange->started_ns;
+    call->timeout_ns = UINT64_MAX;
     exchange->user = call;
-    take_request_id(call);
+    call_take_request_id(call, http_header_find(&exchange->request, STR("X-Request-Id")));
     struct str traceparent = http_header_find(&exchange->request, STR("traceparent"));
     call->traced = traceparent.p && trace_context_read(traceparent, &call->trace);
-    access_read_origin(call);
     return call;
 }
 
-static void on_request(void *context, struct http_exchange *exchange) {
-    struct api_loop *loop = context;
-    struct call *call = call_new(loop, exchange);
-    const struct service_options *options = &loop->service->options;
+static void handle_rest(struct call *call) {
     struct err_text text;
+    access_read_origin(call);
+    const struct service_options *options = &call->loop->service->options;
     enum err e =
-        route_find(&exchange->arena, &exchange->request, loop->door,
+        route_find(call->arena, &call->exchange->request, call->door,
                    options->admin_on_data ? DOOR_DATA : 0, &call->match, &call->allow, &text);
-    if (e == ERR_BAD_METHOD && exchange->request.method == HTTP_OPTIONS) {
+    if (e == ERR_BAD_METHOD && call->exchange->request.method == HTTP_OPTIONS) {
         access_respond_options(call);
         return;
     }
@@ -53,43 +44,67 @@ static void on_request(void *context, struct http_exchange *exchange) {
         call->match.route->handle(call);
 }
 
-static void on_cancelled(void *context, struct http_exchange *exchange) {
-    (void)context;
-    infer_cancelled(call_of(exchange));
+static void on_request(void *context, struct http_exchange *exchange) {
+    struct call *call = call_new(context, exchange);
+    bool grpc = grpc_is_request(&exchange->request);
+    struct err_text text;
+    if (grpc && exchange->request.http2) {
+        call->codec = &grpc_codec;
+        grpc_handle(call);
+    } else if (grpc) {
+        call_fail(call, err_set(&text, ERR_BAD_HTTP_VERSION, "gRPC needs HTTP/2"), &text);
+    } else if (call->door == DOOR_GRPC) {
+        call_fail(call,
+                  err_set(&text, ERR_BAD_MEDIA_TYPE,
+                          "this listener speaks gRPC: content-type application/grpc over HTTP/2"),
+                  &text);
+    } else {
+        handle_rest(call);
+    }
 }
 
-static void body_give_back(struct call *call) {
-    struct body_buffer *body = call->body;
-    call->body = NULL;
-    if (!body)
-        return;
-    struct api_loop *loop = call->loop;
-    if (body->buffer.capacity > BODY_BUFFER_KEEP_MAX ||
-        loop->spare_buffer_count >= SPARE_BUFFERS_MAX) {
-        buffer_done(&body->buffer);
-        mem_free(&body);
-        return;
-    }
-    buffer_clear(&body->buffer);
-    body->next = loop->spare_buffers;
-    loop->spare_buffers = body;
-    loop->spare_buffer_count++;
+static bool on_streams(void *context, const struct http_request *request) {
+    (void)context;
+    return grpc_is_stream(request);
+}
+
+static void on_cancelled(void *context, struct http_exchange *exchange) {
+    (void)context;
+    struct call *call = call_of(exchange);
+    if (call->stream)
+        grpc_stream_cancelled(call->stream);
+    else
+        infer_cancelled(call);
 }
 
 static void on_finished(void *context, struct http_exchange *exchange,
                         const struct http_sent *sent) {
-    struct api_loop *loop = context;
+    struct api_loop *loop = ((struct api_door *)context)->loop;
     struct call *call = call_of(exchange);
     struct metric_group *process = loop->service->process;
     metric_add(process, loop->shard, METRIC_HTTP_REQUESTS,
                metric_code_variant(sent->complete ? sent->status : 499), 1);
     metric_add(process, loop->shard, METRIC_HTTP_BYTES_IN, 0, exchange->wire_bytes_in);
     metric_add(process, loop->shard, METRIC_HTTP_BYTES_OUT, 0, sent->bytes_out);
-    access_log_request(call, sent);
-    infer_finished(call, sent);
-    buffer_done(&call->inflated);
-    buffer_done(&call->deflated);
-    body_give_back(call);
+    if (call->codec->grpc)
+        metric_add(process, loop->shard, METRIC_GRPC_REQUESTS, (uint32_t)grpc_code(call, sent), 1);
+    call->bytes_in = exchange->wire_bytes_in;
+    call_finish(call, sent);
+    grpc_stream_free(&call->stream);
+}
+
+static void on_data(void *context, struct http_exchange *exchange, struct str bytes, bool last) {
+    (void)context;
+    struct call *call = call_of(exchange);
+    if (call->stream)
+        grpc_stream_data(call->stream, bytes, last);
+}
+
+static void on_writable(void *context, struct http_exchange *exchange) {
+    (void)context;
+    struct call *call = call_of(exchange);
+    if (call->stream)
+        grpc_stream_writable(call->stream);
 }
 
 static void on_refused(void *context, struct loop *event_loop, struct http_refusal *refusal) {
@@ -101,13 +116,14 @@ static void on_refused(void *context, struct loop *event_loop, struct http_refus
         [HTTP_REFUSED_TLS] = REFUSAL_TLS,
     };
     (void)event_loop;
-    struct api_loop *loop = context;
+    struct api_loop *loop = ((struct api_door *)context)->loop;
     struct metric_group *process = loop->service->process;
     CHECK(refusal->reason < ARRAY_LEN(reasons));
     metric_add(process, loop->shard, METRIC_HTTP_REFUSED, reasons[refusal->reason], 1);
     if (refusal->answered) {
         metric_add(process, loop->shard, METRIC_HTTP_REQUESTS,
                    metric_code_variant(err_http_status(refusal->err)), 1);
+        grpc_refused(loop, refusal);
         id_make(loop->refusal_id);
         refusal->extra[refusal->extra_count++] =
             (struct http_header){STR("X-Request-Id"), {loop->refusal_id, ID_SIZE - 1}};
@@ -115,12 +131,25 @@ static void on_refused(void *context, struct loop *event_loop, struct http_refus
     access_log_refusal(loop, refusal);
 }
 
-const struct http_handler service_handler = {on_request, on_cancelled, on_finished, on_refused};
+const struct http_handler service_handler = {
+    .request = on_request,
+    .cancelled = on_cancelled,
+    .finished = on_finished,
+    .refused = on_refused,
+    .streams = on_streams,
+    .data = on_data,
+    .writable = on_writable,
+};
 
 void api_loop_init(struct api_loop *loop, struct service *service, struct loop *event_loop,
-                   enum door door, uint32_t shard) {
-    *loop = (struct api_loop){.service = service, .loop = event_loop, .door = door, .shard = shard};
-    if (door == DOOR_DATA)
+                   bool runs_models, uint32_t shard) {
+    *loop = (struct api_loop){.service = service, .loop = event_loop, .shard = shard};
+    loop->data = (struct api_door){loop, DOOR_DATA};
+    loop->grpc = (struct api_door){loop, DOOR_GRPC};
+    loop->management = (struct api_door){loop, DOOR_MANAGEMENT};
+    list_init(&loop->streams);
+    arena_init(&loop->refusal_arena);
+    if (runs_models)
         loop->turn = batch_turn_new(shard, service->clock);
     loop->ring = log_ring_new(service->log);
 }
@@ -132,6 +161,8 @@ void api_loop_done(struct api_loop *loop) {
         buffer_done(&spare->buffer);
         mem_free(&spare);
     }
+    grpc_streams_drop(loop);
+    arena_done(&loop->refusal_arena);
     batch_turn_free(&loop->turn);
     catalog_unref(&loop->catalog);
     mem_free(&loop->admin_token);
@@ -144,11 +175,12 @@ bool api_loop_turn_end(void *context) {
     return batch_turn_pending(loop->turn);
 }
 
-/* News for a loop: a catalog, or tokens. */
+/* News for a loop: a catalog, tokens, or the drain. */
 struct news {
     struct message message; /* first */
     struct api_loop *loop;
     struct catalog *catalog;
+    bool closing;
     char *admin_token, *data_token;
 };
 
@@ -156,6 +188,7 @@ static void receive_catalog(struct message *message) {
     struct news *news = (struct news *)(void *)message;
     catalog_unref(&news->loop->catalog);
     news->loop->catalog = news->catalog;
+    grpc_streams_tell(news->loop);
     mem_free(&news);
 }
 
@@ -181,5 +214,19 @@ void api_loop_send_tokens(struct api_loop *loop, const char *admin, const char *
                           .loop = loop,
                           .admin_token = mem_copy_c(admin),
                           .data_token = mem_copy_c(data)};
+    mailbox_send(loop_mailbox(loop->loop), &news->message);
+}
+
+static void receive_drain(struct message *message) {
+    struct news *news = (struct news *)(void *)message;
+    if (news->closing)
+        news->loop->closing = true;
+    grpc_streams_tell(news->loop);
+    mem_free(&news);
+}
+
+void api_loop_send_drain(struct api_loop *loop, bool closing) {
+    struct news *news = mem_new(sizeof *news);
+    *news = (struct news){.message.receive = receive_drain, .loop = loop, .closing = closing};
     mailbox_send(loop_mailbox(loop->loop), &news->message);
 }

@@ -26,7 +26,7 @@ static enum err read_request(void *context, const struct recorded_body *body,
 /* Files that serve would read at the start. */
 static size_t check_files(const struct server_config *config) {
     size_t problems = 0;
-    static const enum door doors[] = {DOOR_DATA, DOOR_MANAGEMENT};
+    static const enum door doors[] = {DOOR_DATA, DOOR_GRPC, DOOR_MANAGEMENT};
     for (size_t i = 0; i < ARRAY_LEN(doors); i++) {
         struct tls_options options;
         struct tls *tls = NULL;

@@ -11,35 +11,55 @@
 
 enum { LOOK_EVERY_MS = 10 };
 
-static void drain_listener(struct message *message) {
+static void drain_listener(struct listener *listener) {
+    if (!listener)
+        return;
+    listener_drain(listener);
+    listener_stop_accepting(listener);
+}
+
+static void drain_loop(struct message *message) {
     struct data_loop *data = CONTAINER_OF(message, struct data_loop, drain);
-    listener_drain(data->listener);
-    listener_stop_accepting(data->listener);
+    drain_listener(data->listener);
+    drain_listener(data->grpc);
 }
 
 static void close_connections(struct message *message) {
-    listener_close_connections(CONTAINER_OF(message, struct data_loop, close)->listener);
+    struct data_loop *data = CONTAINER_OF(message, struct data_loop, close);
+    listener_close_connections(data->listener);
+    if (data->grpc)
+        listener_close_connections(data->grpc);
+}
+
+/* Streams may wait for news for hours: they are told. */
+static void tell_loops(struct server *server, bool closing) {
+    for (uint32_t i = 0; i < server->data_loop_count; i++)
+        api_loop_send_drain(&server->data_loops[i].api, closing);
+    api_loop_send_drain(&server->control_api, closing);
 }
 
 static void close_listeners(struct server *server) {
     server->drain_closing = true;
     for (uint32_t i = 0; i < server->data_loop_count; i++) {
         struct data_loop *data = &server->data_loops[i];
-        data->drain.receive = drain_listener;
+        data->drain.receive = drain_loop;
         mailbox_send(loop_mailbox(data->loop), &data->drain);
     }
+    tell_loops(server, true);
 }
 
 /* Connections, sockets that still listen, and requests whose connection is gone but whose run is
  * not. */
 static uint32_t left_of(const struct listener *listener) {
+    if (!listener)
+        return 0;
     return listener_connections(listener) + listener_active(listener) + !listener_closed(listener);
 }
 
 static uint32_t connections_left(const struct server *server) {
     uint32_t left = 0;
     for (uint32_t i = 0; i < server->data_loop_count; i++)
-        left += left_of(server->data_loops[i].listener);
+        left += left_of(server->data_loops[i].listener) + left_of(server->data_loops[i].grpc);
     return left;
 }
 
@@ -87,6 +107,7 @@ static void on_signal(uv_signal_t *handle, int number) {
     log_u64(&line, "delay_ms", server->config->drain_delay_ns / NS_PER_MS);
     log_u64(&line, "timeout_ms", server->config->drain_timeout_ns / NS_PER_MS);
     log_end(&line);
+    tell_loops(server, false);
     uv_timer_start(&server->drain_timer, look, 0, LOOK_EVERY_MS);
 }
 

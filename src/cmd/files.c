@@ -130,6 +130,7 @@ static void look_at_tokens(struct server *server) {
 static void look_at_files(uv_timer_t *timer) {
     struct server *server = timer->data;
     reload_tls(server, server->data_tls, "data");
+    reload_tls(server, server->grpc_tls, "grpc");
     reload_tls(server, server->management_tls, "management");
     look_at_tokens(server);
 }

@@ -28,17 +28,23 @@ static void collect_process(struct metric_group *process) {
     metric_set(process, METRIC_CPU_CORES, 0, cores.in_force);
 }
 
+static void collect_listener(struct metric_group *process, enum metric_listener listener,
+                             uint32_t connections, const struct tls *tls) {
+    metric_set(process, METRIC_HTTP_CONNECTIONS, listener, connections);
+    metric_set(process, METRIC_CERTIFICATE_NOT_AFTER, listener, tls ? tls_not_after(tls) : 0);
+}
+
 static void collect_connections(struct server *server, struct metric_group *process) {
-    uint32_t connections = 0;
-    for (uint32_t i = 0; i < server->data_loop_count; i++)
-        connections += listener_connections(server->data_loops[i].listener);
-    metric_set(process, METRIC_HTTP_CONNECTIONS, LISTENER_DATA, connections);
-    metric_set(process, METRIC_HTTP_CONNECTIONS, LISTENER_MANAGEMENT,
-               listener_connections(server->management));
-    metric_set(process, METRIC_CERTIFICATE_NOT_AFTER, LISTENER_DATA,
-               server->data_tls ? tls_not_after(server->data_tls) : 0);
-    metric_set(process, METRIC_CERTIFICATE_NOT_AFTER, LISTENER_MANAGEMENT,
-               server->management_tls ? tls_not_after(server->management_tls) : 0);
+    uint32_t data = 0, grpc = 0;
+    for (uint32_t i = 0; i < server->data_loop_count; i++) {
+        data += listener_connections(server->data_loops[i].listener);
+        if (server->data_loops[i].grpc)
+            grpc += listener_connections(server->data_loops[i].grpc);
+    }
+    collect_listener(process, LISTENER_DATA, data, server->data_tls);
+    collect_listener(process, LISTENER_GRPC, grpc, server->grpc_tls);
+    collect_listener(process, LISTENER_MANAGEMENT, listener_connections(server->management),
+                     server->management_tls);
 }
 
 static void collect_executors(struct server *server) {

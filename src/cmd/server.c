@@ -11,8 +11,7 @@
 
 enum {
     DESCRIPTORS_RESERVED = 256, /* for management, models, threads and files */
-    THREADS_MAX = 256 /* as the options loops and executors allow */,
-    LISTEN_BACKLOG = 1024
+    THREADS_MAX = 256           /* as the options loops and executors allow */
 };
 
 /* As configured, or as many as there are cores. */
@@ -32,7 +31,9 @@ static void size_descriptors(struct server *server) {
     uint64_t wanted = (uint64_t)server->config->limits_connections_max;
     uint64_t room =
         limit.rlim_cur > DESCRIPTORS_RESERVED ? limit.rlim_cur - DESCRIPTORS_RESERVED : 1;
-    server->data_connections_max = (uint32_t)MIN(wanted, room);
+    if (server->config->grpc_enabled)
+        room = MAX(1, room / 2); /* two listeners */
+    server->connections_max = (uint32_t)MIN(wanted, room);
     if (room >= wanted)
         return;
     struct log_line line;
@@ -85,82 +86,6 @@ static void log_starting(struct server *server) {
     log_end(&line);
 }
 
-static void log_listening(struct server *server, const struct listener *listener, const char *host,
-                          bool tls, const char *try_path) {
-    struct log_line line;
-    bool any = str_eq_c(STR("0.0.0.0"), host) || str_eq_c(STR("::"), host);
-    bool v6 = !any && strchr(host, ':');
-    char url[256];
-    snprintf(url, sizeof url, "curl -s %s://%s%s%s:%u%s", tls ? "https" : "http", v6 ? "[" : "",
-             any ? "127.0.0.1" : host, v6 ? "]" : "", listener_port(listener), try_path);
-    log_begin(&line, server->main_ring, LOG_INFO, "listening");
-    log_c(&line, "listener", listener_name(listener));
-    log_c(&line, "host", host);
-    log_u64(&line, "port", listener_port(listener));
-    log_bool(&line, "tls", tls);
-    log_c(&line, "try", url);
-    log_end(&line);
-}
-
-static enum err make_tls(struct server *server, enum door door, struct tls **ret,
-                         struct err_text *text) {
-    struct tls_options options;
-    if (!wire_tls(server->config, door, &options))
-        return ERR_OK;
-    return tls_new(&options, ret, text);
-}
-
-static enum err open_data_listeners(struct server *server, struct listener_options *options,
-                                    struct err_text *text) {
-    for (uint32_t i = 0; i < server->data_loop_count; i++) {
-        struct data_loop *data = &server->data_loops[i];
-        options->handler_context = &data->api;
-        options->reuse_port = server->data_loop_count > 1;
-        enum err e = listener_open(data->loop, options, i == 0, &data->listener, text);
-        if (e)
-            return e;
-        options->port = listener_port(data->listener);
-    }
-    return ERR_OK;
-}
-
-static enum err open_listeners(struct server *server, struct err_text *text) {
-    const struct server_config *config = server->config;
-    enum err e = make_tls(server, DOOR_DATA, &server->data_tls, text);
-    if (!e)
-        e = make_tls(server, DOOR_MANAGEMENT, &server->management_tls, text);
-    struct listener_options options = {
-        .name = "data",
-        .host = config->http_host,
-        .port = (uint16_t)config->http_port,
-        .backlog = LISTEN_BACKLOG,
-        .limits = wire_limits(config),
-        .connection_total = &server->data_connections,
-        .tls = server->data_tls,
-        .handler = &service_handler,
-    };
-    options.limits.connections_max = server->data_connections_max;
-    if (!e)
-        e = open_data_listeners(server, &options, text);
-    options.limits = wire_limits(config);
-    options.name = "management";
-    options.host = config->management_host;
-    options.port = (uint16_t)config->management_port;
-    options.connection_total = NULL;
-    options.tls = server->management_tls;
-    options.handler_context = &server->control_api;
-    options.reuse_port = false;
-    if (!e)
-        e = listener_open(server->control, &options, true, &server->management, text);
-    if (e)
-        return e;
-    log_listening(server, server->data_loops[0].listener, config->http_host,
-                  server->data_tls != NULL, "/v2/health/ready");
-    log_listening(server, server->management, config->management_host,
-                  server->management_tls != NULL, "/metrics");
-    return ERR_OK;
-}
-
 static void make_loops(struct server *server) {
     server->data_loops = mem_new_array(server->data_loop_count, sizeof *server->data_loops);
     for (uint32_t i = 0; i < server->data_loop_count; i++) {
@@ -169,10 +94,10 @@ static void make_loops(struct server *server) {
         snprintf(name, sizeof name, "inferd-loop-%u", i % 1000);
         data->loop =
             loop_new(&(struct loop_options){name, api_loop_turn_end, &data->api, server->clock});
-        api_loop_init(&data->api, &server->service, data->loop, DOOR_DATA, i);
+        api_loop_init(&data->api, &server->service, data->loop, true, i);
     }
     server->control = loop_new(&(struct loop_options){"inferd-control", NULL, NULL, server->clock});
-    api_loop_init(&server->control_api, &server->service, server->control, DOOR_MANAGEMENT,
+    api_loop_init(&server->control_api, &server->service, server->control, false,
                   server->data_loop_count + server->executor_count);
 }
 
@@ -231,6 +156,7 @@ static enum err start_models(struct server *server, struct err_text *text) {
     else if ((e = engine_onnx_new(&server->engine, text)))
         return e;
     server->pool = batch_pool_new(server->executor_count, server->data_loop_count, server->clock);
+    server->service.workers = workers_new(server->data_loop_count);
     server_register_gauges(server);
     struct model_manager_options options = wire_manager(server->config);
     options.shards = server->service.shard_count;
@@ -257,12 +183,12 @@ enum err server_new(const struct server_config *config, struct server **ret,
     server->started_ns = clock_now(server->clock);
     make_observers(server);
     log_starting(server);
-    server->data_connections_max = (uint32_t)config->limits_connections_max;
+    server->connections_max = (uint32_t)config->limits_connections_max;
     size_descriptors(server);
     make_loops(server);
     enum err e = server_read_tokens(server, text);
     if (!e)
-        e = open_listeners(server, text);
+        e = server_open_listeners(server, text);
     if (!e)
         e = start_models(server, text);
     if (e) {
@@ -308,11 +234,13 @@ void server_abandon(struct server *server) {
     log_finish(server->log, NS_PER_S);
 }
 
-static void free_loop(struct loop **loop, struct api_loop *api, struct listener **listener) {
+static void free_loop(struct loop **loop, struct api_loop *api, struct listener **listener,
+                      struct listener **grpc) {
     if (!*loop)
         return;
     mailbox_drain(loop_mailbox(*loop)); /* catalogs that arrived too late */
     listener_free(listener);
+    listener_free(grpc);
     api_loop_done(api);
     loop_free(loop);
 }
@@ -322,10 +250,12 @@ bool server_free(struct server **at) {
     if (!server)
         return true;
     model_manager_stop(server->manager); /* no catalog is sent to a loop that is gone */
+    workers_free(&server->service.workers);
     for (uint32_t i = 0; server->data_loops && i < server->data_loop_count; i++)
         free_loop(&server->data_loops[i].loop, &server->data_loops[i].api,
-                  &server->data_loops[i].listener);
-    free_loop(&server->control, &server->control_api, &server->management);
+                  &server->data_loops[i].listener, &server->data_loops[i].grpc);
+    struct listener *none = NULL;
+    free_loop(&server->control, &server->control_api, &server->management, &none);
     if (!model_manager_free(&server->manager))
         return false;
     *at = NULL;
@@ -339,6 +269,7 @@ bool server_free(struct server **at) {
     mem_free(&server->data_loops);
     metrics_free(&server->metrics);
     tls_unref(&server->data_tls);
+    tls_unref(&server->grpc_tls);
     tls_unref(&server->management_tls);
     mem_free(&server->admin_token);
     mem_free(&server->data_token);

@@ -17,6 +17,7 @@ struct data_loop {
     struct loop *loop;
     struct api_loop api;
     struct listener *listener;
+    struct listener *grpc;       /* NULL: off */
     struct message drain, close; /* each sent once */
 };
 
@@ -38,12 +39,12 @@ struct server {
     struct model_manager *manager;
     struct service service;
     struct data_loop *data_loops;
-    uint32_t data_connections_max;      /* as configured, or what open files allow */
-    _Atomic(uint32_t) data_connections; /* of all data loops */
+    uint32_t connections_max; /* of a listener: as configured, or what open files allow */
+    _Atomic(uint32_t) data_connections, grpc_connections; /* of all data loops */
     struct loop *control;
     struct api_loop control_api;
     struct listener *management;
-    struct tls *data_tls, *management_tls;
+    struct tls *data_tls, *grpc_tls, *management_tls;
     char *admin_token, *data_token; /* as last read */
     bool ready_logged; /* what the newest "ready" or "not_ready" line said. Thread: manager */
     uv_signal_t on_term, on_int;
@@ -67,6 +68,8 @@ void server_abandon(struct server *server);
 /* False: something is still in use, as above. NULL is accepted. */
 bool server_free(struct server **server) MUST_CHECK;
 
+/* listeners.c: binds and tells of all listeners. */
+enum err server_open_listeners(struct server *server, struct err_text *text) MUST_CHECK;
 /* drain.c: signals, and the steps from SIGTERM to the end. */
 void server_watch_signals(struct server *server);
 /* files.c: the token files' first lines (NULL where none is configured); heap, for tokens_free. */

@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "base/num.h"
 #include "observe/machine.h"
+#include "protocol/grpc.h"
 
 /* Orders of ENUM values are the orders of these enums. */
 _Static_assert(READY_ALL == 0 && READY_ANY == 1 && READY_LIST == 2, "ready.policy");
@@ -53,8 +54,10 @@ struct service_options wire_service(const struct server_config *config) {
         .data_token_required = given(config->data_token_file),
         .cors_origins = (const char *const *)config->cors_origins.items,
         .cors_origin_count = config->cors_origins.count,
+        .message_bytes_max = config->limits_body_max - GRPC_PREFIX_SIZE,
         .inflated_bytes_max = config->limits_inflated_max,
         .tensor_bytes_max = config->limits_tensors_max,
+        .loop_parse_bytes_max = config->limits_loop_parse_max,
         .response_bytes_max = config->limits_response_max,
         .request_timeout_ns = config->limits_request_timeout_ns,
         .compression_bytes_min = config->compression_bytes_min,
@@ -71,6 +74,10 @@ bool wire_tls(const struct server_config *config, enum door door, struct tls_opt
         *ret = (struct tls_options){config->http_tls_certificate_file, config->http_tls_key_file,
                                     config->http_tls_client_ca_file,
                                     (enum tls_client_auth)config->http_tls_client_auth};
+    else if (door == DOOR_GRPC)
+        *ret = (struct tls_options){config->grpc_tls_certificate_file, config->grpc_tls_key_file,
+                                    config->grpc_tls_client_ca_file,
+                                    (enum tls_client_auth)config->grpc_tls_client_auth};
     else
         *ret = (struct tls_options){config->management_tls_certificate_file,
                                     config->management_tls_key_file,

@@ -100,7 +100,7 @@ enum metric_refusal {
     REFUSAL_TLS,
     REFUSAL_COUNT
 };
-enum metric_listener { LISTENER_DATA, LISTENER_MANAGEMENT, LISTENER_COUNT };
+enum metric_listener { LISTENER_DATA, LISTENER_MANAGEMENT, LISTENER_GRPC, LISTENER_COUNT };
 enum metric_thread_kind { THREAD_KIND_LOOP, THREAD_KIND_EXECUTOR, THREAD_KIND_COUNT };
 enum metric_where { WHERE_INLINE, WHERE_EXECUTOR, WHERE_COUNT };
 enum metric_left {

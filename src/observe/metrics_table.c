@@ -13,9 +13,14 @@
 /* HTTP statuses that the errors table can give (base/error.def), and `other`, which stays last. */
 VALUES(CODES, "200", "400", "401", "403", "404", "405", "408", "413", "414", "415", "417", "429",
        "431", "499", "500", "501", "503", "504", "505", "other")
+/* In the order of gRPC's numbers. */
+VALUES(GRPC_CODES, "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED",
+       "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED",
+       "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE",
+       "DATA_LOSS", "UNAUTHENTICATED")
 VALUES(REASONS, "queue_full", "deadline", "cancelled", "shutdown", "invalid")
 VALUES(REFUSALS, "malformed", "timeout", "too_large", "connections", "tls")
-VALUES(LISTENERS, "data", "management")
+VALUES(LISTENERS, "data", "management", "grpc")
 VALUES(THREAD_KINDS, "loop", "executor")
 VALUES(WHERE, "inline", "executor")
 VALUES(LEFT, "full", "preferred", "delay", "idle", "shape", "turn")

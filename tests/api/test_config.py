@@ -22,7 +22,7 @@ def config_file(tmp_path):
 
 def refused(*arguments, environment=None):
     """The texts of a start that is refused."""
-    done = run_inferd("serve", "--http-port=0", "--management-port=0", *arguments,
+    done = run_inferd("serve", "--http-port=0", "--grpc-port=0", "--management-port=0", *arguments,
                       environment=environment)
     assert done.returncode > 0, (done.returncode, done.stdout, done.stderr)
     assert done.stdout == "", "nothing was started"
@@ -220,9 +220,10 @@ def test_a_repository_that_is_not_there(tmp_path):
 def test_a_port_in_use_is_named(start_server, repository):
     repository.add("add_sub")
     server = start_server({"repository.path": repository.path})
-    for name in ("http", "management"):
-        taken = server.ports["data" if name == "http" else "management"]
-        options = {"http.port": 0, "management.port": 0, "repository.path": repository.path}
+    for name in ("http", "grpc", "management"):
+        taken = server.ports["data" if name == "http" else name]
+        options = {"http.port": 0, "grpc.port": 0, "management.port": 0,
+                   "repository.path": repository.path}
         done = run_inferd("serve", *as_flags({**options, f"{name}.port": taken}))
         assert done.returncode > 0
         assert str(taken) in done.stderr + done.stdout and "in use" in done.stderr + done.stdout
@@ -246,7 +247,8 @@ def test_a_token_file_that_is_not_there_or_empty(repository, tmp_path):
     (tmp_path / "empty").write_text("\n")
     for name in ("absent", "empty"):
         done = run_inferd("serve", *as_flags({
-            "repository.path": repository.path, "http.port": 0, "management.port": 0,
+            "repository.path": repository.path, "http.port": 0, "grpc.port": 0,
+            "management.port": 0,
             "admin.token_file": tmp_path / name}))
         assert done.returncode > 0
         assert name in done.stderr + done.stdout
@@ -287,7 +289,8 @@ def test_threads_are_sized_from_affinity(repository):
     repository.add("add_sub")
     process = subprocess.Popen(
         ["taskset", "-c", str(min(os.sched_getaffinity(0))), str(binary()), "serve",
-         *as_flags({"repository.path": repository.path, "http.port": 0, "management.port": 0,
+         *as_flags({"repository.path": repository.path, "http.port": 0, "grpc.port": 0,
+                    "management.port": 0,
                     "drain.delay": "0s"})], stdout=subprocess.PIPE, text=True,
         env=clean_environment())
     try:

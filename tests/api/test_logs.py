@@ -56,7 +56,7 @@ def test_the_story_of_a_start_and_a_stop(start_server, repository):
     assert names[0] == "starting" and names[-1] == "stopped"
     (starting,) = server.logged("starting")
     assert starting["version"]
-    assert {line["listener"] for line in server.logged("listening")} == {"data", "management"}
+    assert {line["listener"] for line in server.logged("listening")} == {"data", "grpc", "management"}
     states = [line["to"] for line in server.logged("model_version_state", model="add_sub",
                                                       version="1")]
     assert states[0] in ("SETTLING", "LOADING") and "READY" in states
@@ -69,7 +69,7 @@ def test_the_first_lines_show_a_curl_line_that_works_when_pasted(start_server):
     def pasted():
         """As a person copies them: from the raw text of the lines, up to the closing quote."""
         lines = [*server.raw_lines[:25], *server.stderr().splitlines()[:25]]
-        return [found[0] for found in (re.search(r'curl [^"\n]*', line) for line in lines) if found]
+        return [found[0] for found in (re.search(r'\bcurl [^"\n]*', line) for line in lines) if found]
     commands = until(pasted, what="a line with curl in it")
     assert any(str(server.ports["data"]) in command for command in commands)
     for command in commands:

@@ -55,7 +55,7 @@ def test_a_default_version_that_is_not_there_leaves_the_highest(served, reposito
 def test_a_start_that_fails_is_in_the_log(served, repository):
     port = served.ports["data"]
     second = run_inferd("serve", "--engine=fake", f"--repository-path={repository.path}",
-                        f"--http-port={port}", "--management-port=0")
+                        f"--http-port={port}", "--grpc-port=0", "--management-port=0")
     assert second.returncode == 1 and str(port) in second.stderr
     events = {line["event"]: line for line in map(json.loads, second.stdout.splitlines())}
     assert events["start_failed"]["level"] == "error"

@@ -234,7 +234,7 @@ def test_what_cannot_work_refuses_the_start(repository, certificates, tmp_path, 
     names = {"certificate": certificate, "key": key, "other": certificates.make("other")[2],
              "absent": tmp_path / "absent.pem"}
     done = run_inferd("serve", *as_flags({
-        "repository.path": repository.path, "http.port": 0, "management.port": 0,
+        "repository.path": repository.path, "http.port": 0, "grpc.port": 0, "management.port": 0,
         **{name: value.format(**names) for name, value in options.items()}}))
     assert done.returncode not in (0, None) and done.returncode > 0
     for word in words:

@@ -19,7 +19,8 @@ from .waiting import FLAVOUR, PATIENCE, until
 TREE = Path(__file__).resolve().parents[3]
 REPORTS = re.compile(r"Sanitizer|runtime error:|^CHECK|assertion|terminate called", re.I | re.M)
 # What every server of the tests is started with unless a test says otherwise.
-DEFAULTS = {"http.port": 0, "management.port": 0, "drain.delay": "0s", "repository.settle": "0s"}
+DEFAULTS = {"http.port": 0, "grpc.port": 0, "management.port": 0, "drain.delay": "0s",
+            "repository.settle": "0s"}
 
 
 def binary():
@@ -67,11 +68,12 @@ class Server:
         self.given_stdout = stdout
         self.process = None
         self.ports = {}
+        self.listener_count = 3 if self.options.get("grpc.enabled", True) else 2
         self.events = []        # log lines, parsed, in order
         self.odd_lines = []     # what was no JSON object
         self.raw_lines = []
         self.expected_exit = 0
-        self.scheme = {"data": "http", "management": "http"}
+        self.scheme = {"data": "http", "grpc": "http", "management": "http"}
         self.tls = None         # what a client needs, when a listener speaks TLS
         self.stderr_file = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the process)
         self.reader = None
@@ -90,10 +92,10 @@ class Server:
             self.reader = threading.Thread(target=self._read_log, daemon=True)
             self.reader.start()
         else:
-            self.ports = {"data": self.options["http.port"],
+            self.ports = {"data": self.options["http.port"], "grpc": self.options["grpc.port"],
                           "management": self.options["management.port"]}
         if wait:
-            until(lambda: self._alive() and len(self.ports) == 2, seconds, "the listeners")
+            until(lambda: self._alive() and len(self.ports) == self.listener_count, seconds, "the listeners")
         if wait == "ready":
             self.wait_ready(seconds)
         return self
