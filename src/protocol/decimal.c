@@ -63,21 +63,17 @@ static struct decimal shortest(struct binary x) {
     uint32_t low = scale_odd(power, (4 * x.significand - 2 + x.lower_closer) << shift) + !even;
     uint32_t high = scale_odd(power, (4 * x.significand + 2) << shift) - !even;
 
+    /* Chosen without branches: which decimal is the shortest follows no pattern. */
     uint32_t s = value / 4;
-    if (s >= 10) { /* is there one with a digit less? */
-        uint32_t ten = s / 10;
-        bool down = low <= 40 * ten;
-        bool up = 40 * ten + 40 <= high;
-        if (down != up)
-            return (struct decimal){ten + up, k + 1};
-    }
+    uint32_t ten = s / 10; /* is there one with a digit less? */
+    bool ten_down = low <= 40 * ten;
+    bool ten_up = 40 * ten + 40 <= high;
+    bool shorter = (s >= 10) & (ten_down != ten_up);
     bool down = low <= 4 * s;
     bool up = 4 * s + 4 <= high;
-    if (down == up) { /* both or none lie inside: the nearer one, a tie to even */
-        uint32_t middle = 4 * s + 2;
-        up = value > middle || (value == middle && s % 2 == 1);
-    }
-    return (struct decimal){s + up, k};
+    bool nearer = value + (s & 1) > 4 * s + 2; /* a tie goes to even */
+    uint32_t digits = s + (down == up ? nearer : up);
+    return (struct decimal){shorter ? ten + ten_up : digits, k + shorter};
 }
 
 /* Writes the `count` last digits of `value` from out on. Digits go straight to where they stay:
@@ -126,41 +122,67 @@ size_t decimal_write_i64(int64_t value, char *out) {
     return 1 + decimal_write_u64(0 - (uint64_t)value, out + 1);
 }
 
-/* 1.5e-7; `exponent` is at most 45 from 0, `count` digits. */
-static size_t write_scientific(uint32_t digits, size_t count, int exponent, char *out) {
-    put_digits(digits, count, out + 1);
-    out[0] = out[1];
+/* Nine digits, the last eight as text, first in the lowest byte: whatever is written of them is
+ * written from registers, in pieces of fixed size, without a branch for their number. */
+struct nine {
+    char first;
+    uint64_t rest;
+};
+
+/* Divides both halves by 100, then all quarters by 10, by multiplying with the reciprocal. */
+static uint64_t text_of_eight(uint32_t value) {
+    uint64_t fours = value / 10000 | (uint64_t)(value % 10000) << 32;
+    uint64_t hundreds = (fours * 10486 >> 20) & 0x0000007F0000007F;
+    uint64_t twos = hundreds | (fours - 100 * hundreds) << 16;
+    uint64_t ten = (twos * 103 >> 10) & 0x000F000F000F000F;
+    return (ten | (twos - 10 * ten) << 8) + 0x3030303030303030;
+}
+
+static struct nine nine_of(uint32_t digits, size_t count) {
+    digits *= tens[9 - count];
+    return (struct nine){(char)('0' + digits / tens[8]), text_of_eight(digits % tens[8])};
+}
+
+/* 1.5e-7; `exponent` is at most 45 from 0. */
+static size_t write_scientific(struct nine nine, size_t count, int exponent, char *out) {
+    out[0] = nine.first;
     out[1] = '.';
+    memcpy(out + 2, &nine.rest, 8);
     size_t n = count > 1 ? count + 1 : 1;
     out[n++] = 'e';
     return n + decimal_write_i64(exponent, out + n);
 }
 
-/* Plain for 1e-5 <= value < 1e16, else with an exponent. `x` has 9 digits at most. */
+/* Plain for 1e-5 <= value < 1e16, else with an exponent. `x` has 9 digits at most, or zeros at its
+ * end. */
 static size_t write_decimal(struct decimal x, char *out) {
     while (x.digits % 10 == 0) {
         x.digits /= 10;
         x.exponent++;
     }
     size_t count = count_digits(x.digits);
+    struct nine nine = nine_of(x.digits, count);
     int point = (int)count + x.exponent; /* where the decimal point stands, counted in digits */
     if (point > 16 || point < -4)
-        return write_scientific(x.digits, count, point - 1, out);
+        return write_scientific(nine, count, point - 1, out);
     if (point <= 0) {
         memcpy(out, "0.000000", 8);
-        put_digits(x.digits, count, out + 2 - point);
+        out += 2 - point;
+        *out = nine.first;
+        memcpy(out + 1, &nine.rest, 8);
         return (size_t)(2 - point) + count;
     }
     size_t whole = (size_t)point;
+    out[0] = nine.first;
+    memcpy(out + 1, &nine.rest, 8);
     if (count <= whole) {
-        put_digits(x.digits, count, out);
-        memset(out + count, '0', whole - count);
+        memcpy(out + 9, "0000000", 7);
         memcpy(out + whole, ".0", 2);
         return whole + 2;
     }
-    put_digits(x.digits / tens[count - whole], whole, out);
+    nine.rest >>= 8 * (whole - 1);
     out[whole] = '.';
-    put_digits(x.digits, count - whole, out + whole + 1);
+    memcpy(out + whole + 1, &nine.rest, 8);
     return count + 1;
 }
 
@@ -177,9 +199,8 @@ static size_t write_binary(struct format format, uint32_t bits, char *out) {
     uint32_t fraction = bits & (hidden - 1);
     uint32_t magnitude = bits & (((uint32_t)1 << format.sign_at) - 1);
     int exponent = (int)(magnitude >> format.width);
-    size_t n = 0;
-    if (bits >> format.sign_at)
-        out[n++] = '-';
+    *out = '-';
+    size_t n = bits >> format.sign_at; /* no branch: half the numbers would mispredict it */
     if (magnitude == 0) {
         memcpy(out + n, "0.0", 3);
         return n + 3;
