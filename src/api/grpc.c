@@ -216,19 +216,27 @@ void grpc_handle(struct call *call) {
 /* A body that is too large: both numbers, when the message's own prefix has come. */
 static struct str refusal_text(struct api_loop *loop, const struct http_refusal *refusal) {
     const struct http_request *request = refusal->request;
-    if (refusal->err != ERR_BODY_TOO_LARGE || request->body_length < GRPC_PREFIX_SIZE)
+    unsigned long long most = loop->service->options.message_bytes_max;
+    if (refusal->err != ERR_BODY_TOO_LARGE)
         return str_of(refusal->text);
+    if (request->body_length < GRPC_PREFIX_SIZE)
+        return str_of(arena_format(&loop->refusal_arena,
+                                   "the message is larger than the %llu bytes that fit "
+                                   "limits.body_max",
+                                   most));
     const unsigned char *length = (const unsigned char *)request->body + 1;
     uint32_t bytes = (uint32_t)length[0] << 24 | (uint32_t)length[1] << 16 |
                      (uint32_t)length[2] << 8 | (uint32_t)length[3];
     return str_of(arena_format(&loop->refusal_arena,
                                "the message has %u bytes; at most %llu fit limits.body_max", bytes,
-                               (unsigned long long)loop->service->options.message_bytes_max));
+                               most));
 }
 
 void grpc_refused(struct api_loop *loop, struct http_refusal *refusal) {
     if (!refusal->request || !grpc_is_request(refusal->request))
         return;
+    metric_add(loop->service->process, loop->shard, METRIC_GRPC_REQUESTS,
+               (uint32_t)err_grpc_code(refusal->err), 1);
     arena_reset(&loop->refusal_arena);
     struct str message = grpc_message_encode(&loop->refusal_arena, refusal_text(loop, refusal));
     const struct http_header headers[] = {

@@ -121,9 +121,10 @@ static void on_refused(void *context, struct loop *event_loop, struct http_refus
     CHECK(refusal->reason < ARRAY_LEN(reasons));
     metric_add(process, loop->shard, METRIC_HTTP_REFUSED, reasons[refusal->reason], 1);
     if (refusal->answered) {
-        metric_add(process, loop->shard, METRIC_HTTP_REQUESTS,
-                   metric_code_variant(err_http_status(refusal->err)), 1);
+        refusal->status = err_http_status(refusal->err);
         grpc_refused(loop, refusal);
+        metric_add(process, loop->shard, METRIC_HTTP_REQUESTS, metric_code_variant(refusal->status),
+                   1);
         id_make(loop->refusal_id);
         refusal->extra[refusal->extra_count++] =
             (struct http_header){STR("X-Request-Id"), {loop->refusal_id, ID_SIZE - 1}};

@@ -268,13 +268,11 @@ void http_stream_end(struct http_exchange *http, const struct http_header *trail
 
 /* ---- net's own answers ---- */
 
-static bool is_grpc(const struct http_request *request) {
-    return str_starts(http_header_find(request, STR("content-type")), STR("application/grpc"));
-}
-
 void http2_refuse(struct exchange *exchange, enum err error, const char *text) {
     struct connection *connection = exchange->connection;
-    const struct http_request *request = &exchange->http.request;
+    struct http_request *request = &exchange->http.request;
+    request->body = exchange->in.data;
+    request->body_length = exchange->in.used;
     text = exchange_refusal_text(exchange, error, text);
     struct http_refusal refusal = {
         .err = error,
@@ -285,32 +283,30 @@ void http2_refuse(struct exchange *exchange, enum err error, const char *text) {
         .bytes_in = exchange->http.wire_bytes_in,
         .duration_ns = loop_now_ns(connection->loop) - exchange->http.started_ns,
         .answered = true,
+        .request = request,
+        .status = err_http_status(error),
     };
     listener_refused(connection->listener, &refusal);
     exchange->responded = true;
     exchange->h2.h2->body_bytes -= exchange->in.used;
     block_give(&connection->loop->blocks, &exchange->in);
 
-    char code[NUMBER_BYTES];
-    struct http_response response = {.status = err_http_status(error)};
+    struct http_response response = {.status = refusal.status};
     struct http_header headers[HTTP1_REFUSAL_HEADERS_MAX];
-    struct buffer json;
-    buffer_init(&json, HTTP1_ERROR_BYTES_MAX);
-    http1_write_error(&json, text);
-    struct str part = {arena_copy(&exchange->http.arena, buffer_str(&json)), json.used};
-    buffer_done(&json);
-    if (is_grpc(request)) { /* its clients read the reason from grpc-status only */
-        response.status = 200;
-        headers[0] = (struct http_header){STR("content-type"), STR("application/grpc")};
-        headers[1] =
-            (struct http_header){STR("grpc-status"), number((uint64_t)err_grpc_code(error), code)};
-        headers[2] = (struct http_header){STR("grpc-message"), str_of(text)};
-        response.header_count = 3;
+    struct str part;
+    if (refusal.without_body) {
+        response.headers = refusal.extra;
+        response.header_count = refusal.extra_count;
     } else {
+        struct buffer json;
+        buffer_init(&json, HTTP1_ERROR_BYTES_MAX);
+        http1_write_error(&json, text);
+        part = (struct str){arena_copy(&exchange->http.arena, buffer_str(&json)), json.used};
+        buffer_done(&json);
+        response.headers = headers;
         response.header_count = http1_refusal_headers(&refusal, headers);
         response.parts = &part;
         response.part_count = 1;
     }
-    response.headers = headers;
     http2_respond(exchange, &response);
 }
