@@ -112,7 +112,6 @@ static uint32_t threads_or_cores(int64_t configured) {
 struct counts {
     const char *key;
     const struct config_ints *from;
-    int64_t min;
     size_t count_max;
 };
 
@@ -122,9 +121,9 @@ static enum err fill_counts(const struct counts *counts, uint32_t *ret, struct e
         return err_set(text, ERR_INVALID, "%s has %zu entries; at most %zu are allowed",
                        counts->key, from->count, counts->count_max);
     for (size_t i = 0; i < from->count; i++) {
-        if (from->items[i] < counts->min || from->items[i] > COUNT_MAX)
-            return err_set(text, ERR_INVALID, "%s holds %lld; allowed is %lld to %d", counts->key,
-                           (long long)from->items[i], (long long)counts->min, (int)COUNT_MAX);
+        if (from->items[i] < 1 || from->items[i] > COUNT_MAX)
+            return err_set(text, ERR_INVALID, "%s holds %lld; allowed is 1 to %d", counts->key,
+                           (long long)from->items[i], (int)COUNT_MAX);
         ret[i] = (uint32_t)from->items[i];
     }
     return ERR_OK;

@@ -163,6 +163,40 @@ static void test_a_first_request_over_the_limit_is_taken_and_alone(void **state)
     assert_int_equal(plan.rows, 100);
 }
 
+static void test_the_most_requests_of_a_preferred_size_are_noted(void **state) {
+    (void)state;
+    static const uint32_t sizes[] = {6, 1, 3};
+    static const int64_t rows[] = {1, 2, 2, 1, 1};
+    static const uint32_t preferred[] = {1, 2, 2, 4, 4}; /* after 1, 3, 5, 6 and 7 rows */
+    struct tensor first = tensor_of(DATATYPE_FP32, 2, (int64_t[]){1, 4});
+    struct batch_plan plan;
+    batch_plan_start(&plan, &first, 1, rows[0]);
+    batch_plan_limit(&plan, 8, UINT32_MAX);
+    batch_plan_prefer(&plan, sizes, ARRAY_LEN(sizes));
+    assert_int_equal(plan.preferred_requests, preferred[0]);
+    for (size_t i = 1; i < ARRAY_LEN(rows); i++) {
+        struct tensor offer = first;
+        offer.shape[0] = rows[i];
+        assert_int_equal(batch_plan_offer(&plan, &offer, rows[i]), BATCH_OFFER_TAKEN);
+        assert_int_equal(plan.preferred_requests, preferred[i]);
+    }
+}
+
+static void test_why_an_offer_was_not_taken_is_noted(void **state) {
+    (void)state;
+    struct tensor first = tensor_of(DATATYPE_FP32, 2, (int64_t[]){2, 4});
+    struct tensor other = tensor_of(DATATYPE_FP32, 2, (int64_t[]){2, 5});
+    struct batch_plan plan;
+    batch_plan_start(&plan, &first, 1, 2);
+    batch_plan_limit(&plan, 3, UINT32_MAX);
+    assert_false(plan.other || plan.crowded);
+    assert_int_equal(batch_plan_offer(&plan, &other, 2), BATCH_OFFER_OTHER);
+    assert_true(plan.other && !plan.crowded);
+    assert_int_equal(batch_plan_offer(&plan, &first, 2), BATCH_OFFER_FULL);
+    assert_true(plan.crowded);
+    assert_int_equal(plan.requests, 1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_requests_share_a_run_when_all_but_the_rows_is_equal),
@@ -171,6 +205,8 @@ int main(void) {
         cmocka_unit_test(test_limits_end_the_batch),
         cmocka_unit_test(test_a_request_without_inputs_is_alone_when_rows_are_limited),
         cmocka_unit_test(test_a_first_request_over_the_limit_is_taken_and_alone),
+        cmocka_unit_test(test_the_most_requests_of_a_preferred_size_are_noted),
+        cmocka_unit_test(test_why_an_offer_was_not_taken_is_noted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

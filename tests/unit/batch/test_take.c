@@ -156,6 +156,9 @@ static void test_what_can_never_share_does_not_wait_for_a_delay(void **state) {
     submit_rows(&request, 1, &bench);
     owner_wait(&bench.owner, 1);
     request_check_answer(&request);
+    batch_queue_learn(bench.queue, 1000, 0);
+    batch_queue_learn(bench.queue, 1000, 0);
+    assert_true(batch_queue_runs_inline(bench.queue)); /* and may run in a loop */
     bench_done(&bench);
     options.rows_max = 1;
     bench_init(&bench, BENCH_MODEL, &options, &clock_real);
@@ -236,6 +239,32 @@ static void test_every_delay_comes_to_its_end(void **state) {
     }
     for (unsigned i = 0; i < QUEUES; i++)
         batch_queue_free(&queues[i]);
+    batch_pool_free(&pool);
+    bench_done(&bench);
+}
+
+/* The executor that waited for both delays is in a run when the second ends. */
+static void test_a_delay_ends_in_time_though_its_timer_went_to_run_a_batch(void **state) {
+    (void)state;
+    struct bench bench;
+    struct batch_options options = delayed(2 * NS_PER_MS);
+    bench_init(&bench, BENCH_MODEL, &options, &clock_real);
+    struct batch_pool *pool = batch_pool_new(2, 0, &clock_real);
+    struct batch_queue *soon = batch_queue_new(pool, bench.engine, bench.model, &options, NULL);
+    options.rules.delay_ns = 20 * NS_PER_MS;
+    struct batch_queue *later = batch_queue_new(pool, bench.engine, bench.model, &options, NULL);
+    struct request first, second;
+    engine_fake_hold(bench.engine, true);
+    init_row(&first, &bench, 0);
+    init_row(&second, &bench, 0);
+    request_submit(&first, soon, NULL);
+    request_submit(&second, later, NULL);
+    bench_wait_held(&bench, 2);
+    release(&bench, 2);
+    request_check_answer(&first);
+    request_check_answer(&second);
+    batch_queue_free(&soon);
+    batch_queue_free(&later);
     batch_pool_free(&pool);
     bench_done(&bench);
 }
@@ -584,6 +613,7 @@ int main(void) {
         cmocka_unit_test(test_a_quick_model_with_a_delay_is_not_run_by_the_loop),
         cmocka_unit_test(test_a_queue_in_its_delay_does_not_hinder_another),
         cmocka_unit_test(test_every_delay_comes_to_its_end),
+        cmocka_unit_test(test_a_delay_ends_in_time_though_its_timer_went_to_run_a_batch),
         cmocka_unit_test(test_a_preferred_size_leaves_at_once_and_cuts_what_is_more),
         cmocka_unit_test(test_without_a_delay_a_preferred_size_is_taken_and_the_rest_follows),
         cmocka_unit_test(test_higher_levels_go_first_and_each_level_in_order),
