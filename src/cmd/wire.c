@@ -150,9 +150,9 @@ static enum err fill_batching(const struct model_config *config, struct batch_op
                        "batching.default_priority_level is %u, batching.priority_levels %u",
                        ret->default_level, ret->levels);
     const struct counts preferred = {"batching.preferred_sizes", &config->batching_preferred_sizes,
-                                     1, BATCH_PREFERRED_MAX};
+                                     BATCH_PREFERRED_MAX};
     const struct counts bounds = {"batching.priority_queue_max",
-                                  &config->batching_priority_queue_max, 0, ret->levels};
+                                  &config->batching_priority_queue_max, ret->levels};
     enum err e = fill_counts(&preferred, ret->rules.preferred, text);
     return e ? e : fill_counts(&bounds, ret->level_max, text);
 }
