@@ -110,7 +110,7 @@ static void add_text(struct plot *plot, double x, double y, const char *attribut
 static void write_number(double number, char *out, size_t size) {
     if (number >= 1e6)
         snprintf(out, size, "%gM", number / 1e6);
-    else if (number >= 1e4)
+    else if (number >= 1e3)
         snprintf(out, size, "%gk", number / 1e3);
     else
         snprintf(out, size, "%g", number);
@@ -206,14 +206,17 @@ static bool is_free(const struct plot *plot, struct box box) {
            box.y + box.height < HEIGHT - BOTTOM;
 }
 
-/* Beside the point where nothing else is; left out when there is no such place. */
-static void add_label(struct plot *plot, double x, double y, const char *text) {
+/* Below the point (`above`: above it), else beside it, where nothing else is; left out when there
+ * is no such place. */
+static void add_label(struct plot *plot, double x, double y, bool above, const char *text) {
     double width = CHARACTER_WIDTH * (double)strlen(text) + 2;
+    const struct box below = {x - width / 2, y + 7, width, TEXT_HEIGHT};
+    const struct box over = {x - width / 2, y - TEXT_HEIGHT - 7, width, TEXT_HEIGHT};
     const struct box places[] = {
+        above ? over : below,
         {x + 8, y - TEXT_HEIGHT / 2.0, width, TEXT_HEIGHT},
-        {x - width / 2, y + 7, width, TEXT_HEIGHT},
-        {x - width / 2, y - TEXT_HEIGHT - 7, width, TEXT_HEIGHT},
         {x - width - 8, y - TEXT_HEIGHT / 2.0, width, TEXT_HEIGHT},
+        above ? below : over,
     };
     for (size_t i = 0; i < ARRAY_LEN(places); i++)
         if (is_free(plot, places[i])) {
@@ -252,17 +255,19 @@ static void add_legend(struct plot *plot, size_t line, double x) {
     add_text(plot, x + 10, TOP - 12, "", report_quantiles[lines[line].quantile].name);
 }
 
+/* The lowest line has them below its points, the highest above; those between need none. */
 static void add_labels(struct plot *plot) {
     const struct report *report = plot->report;
     for (size_t i = 0; i < report->step_count; i++)
-        for (size_t line = 0; line < ARRAY_LEN(lines); line++) {
+        for (size_t line = 0; line < ARRAY_LEN(lines); line += ARRAY_LEN(lines) - 1) {
             const struct report_step *step = &report->steps[i];
             double ns;
             char text[REPORT_TIME_SIZE];
             if (!point_of(step, lines[line].quantile, &ns))
                 continue;
             write_number(step->rate > 0 ? step->rate : step->connections, text, sizeof text);
-            add_label(plot, x_of(plot, result_throughput(step->total)), y_of(plot, ns), text);
+            add_label(plot, x_of(plot, result_throughput(step->total)), y_of(plot, ns), line > 0,
+                      text);
         }
 }
 
@@ -274,7 +279,8 @@ void plot_write_svg(const struct report *report, struct buffer *out) {
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" "
         "viewBox=\"0 0 %d %d\" font-family=\"sans-serif\" font-size=\"13\" fill=\"#222\">\n"
         "<style>.grid{stroke:#ddd}.title{font-size:17px;font-weight:bold}.quiet{fill:#555}"
-        ".label{font-size:12px;fill:#555}</style>\n"
+        ".label{font-size:12px;fill:#333;paint-order:stroke;stroke:#fff;stroke-width:3px}"
+        "</style>\n"
         "<rect width=\"%d\" height=\"%d\" fill=\"#fff\"/>\n",
         WIDTH, HEIGHT, WIDTH, HEIGHT, WIDTH, HEIGHT);
     add_titles(&plot);

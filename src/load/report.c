@@ -137,8 +137,9 @@ static void write_remarks(const struct report_step *step, struct buffer *out) {
     write_failures(total, out);
     if (total->unsent > 0)
         buffer_add_format(out,
-                          "  the rate was not met: %llu requests were never sent; what they had "
-                          "waited counts, as a lower bound\n",
+                          "  %s%llu requests still waited for a connection when the window ended; "
+                          "how long they had counts, as a lower bound\n",
+                          result_met_rate(total) ? "" : "the rate was not met: ",
                           (unsigned long long)total->unsent);
     if (result_is_client_bound(total))
         buffer_add_format(out,
@@ -251,6 +252,7 @@ static void add_result(struct buffer *out, const struct result *result) {
     if (result->first_failure[0])
         add_text(out, "first_failure", result->first_failure);
     add_count(out, "unsent", result->unsent);
+    add_bool(out, "rate_met", result_met_rate(result));
     add_count(out, "warmup_requests", result->warmup_requests);
     add_count(out, "warmup_failed", result->warmup_failed);
     add_count(out, "reconnects", result->reconnects);

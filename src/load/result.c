@@ -157,6 +157,10 @@ bool result_is_client_bound(const struct result *result) {
     return result_client_share(result) > client_busy;
 }
 
+bool result_met_rate(const struct result *result) {
+    return result->unsent <= (result->requests + result->unsent) / 100;
+}
+
 double result_server_us(const struct result *result) {
     if (!result->has_server_cpu || result->answers == 0)
         return -1;
