@@ -30,8 +30,8 @@ static void *quiet_main(void *argument) {
     return NULL;
 }
 
-static void run_quietly(const struct model_options *options, void (*work)(void *context),
-                        void *context) {
+void load_run_quietly(const struct model_options *options, void (*work)(void *context),
+                      void *context) {
     struct quiet_work quiet = {work, context};
     pthread_t thread;
     bool makes_threads =
@@ -69,7 +69,7 @@ enum err load_model(const struct load_order *order, struct engine_model **ret,
     if (access(path, F_OK) == 0 && !scan_path_inside(manager->root, path))
         work.err = err_set(text, ERR_INVALID, "model.onnx leads out of the repository");
     else
-        run_quietly(order->options, load_now, &work);
+        load_run_quietly(order->options, load_now, &work);
     mem_free(&path);
     if (work.err != ERR_OK)
         return work.err;
@@ -168,7 +168,7 @@ enum err load_warm_up(const struct load_order *order, struct engine_model *model
                        "first dimension");
     if (options->warmup) {
         struct warm_work work = {.order = order, .model = model, .ret = ret, .text = text};
-        run_quietly(options, warm_now, &work);
+        load_run_quietly(options, warm_now, &work);
         if (work.err != ERR_OK)
             return work.err;
     }

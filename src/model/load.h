@@ -10,6 +10,10 @@
 #include "model/manager.h"
 #include "model/warmup.h"
 
+/* Does `work` as is said above. */
+void load_run_quietly(const struct model_options *options, void (*work)(void *context),
+                      void *context);
+
 /* What to load. */
 struct load_order {
     const struct model_manager_options *manager;

@@ -9,7 +9,7 @@
 #include "model/repository.h"
 
 #include "base/num.h"
-#include "model/warmup.h"
+#include "model/load.h"
 
 static uint64_t count_runs(const struct model_manager *manager,
                            const struct model_version *version) {
@@ -19,15 +19,29 @@ static uint64_t count_runs(const struct model_manager *manager,
     return runs;
 }
 
-static void give_back(struct model_manager *manager, struct model_version_owner *owner) {
+struct trim_work {
+    struct model_version_owner *owner;
+    enum err err;
+};
+
+static void trim_now(void *context) {
+    struct trim_work *work = context;
+    const struct signature *signature = &work->owner->version.signature;
+    const struct engine_ops *ops = work->owner->engine->ops;
     struct tensor inputs[SIGNATURE_TENSORS_MAX];
-    const struct engine_ops *ops = owner->engine->ops;
-    enum err e = ERR_INVALID;
-    if (warmup_inputs_init(&owner->version.signature, inputs)) {
-        e = ops->trim(owner->model, inputs);
-        warmup_inputs_done(&owner->version.signature, inputs);
+    work->err = ERR_INVALID;
+    if (warmup_inputs_init(signature, inputs)) {
+        work->err = ops->trim(work->owner->model, inputs);
+        warmup_inputs_done(signature, inputs);
     }
-    if (e != ERR_OK && ops->trim(owner->model, NULL) != ERR_OK)
+    if (work->err != ERR_OK)
+        work->err = ops->trim(work->owner->model, NULL);
+}
+
+static void give_back(struct model_manager *manager, struct model_version_owner *owner) {
+    struct trim_work work = {.owner = owner};
+    load_run_quietly(&owner->entry->options, trim_now, &work);
+    if (work.err != ERR_OK)
         return;
     if (owner->version.metrics)
         metric_add(owner->version.metrics, MAX(manager->options.shards, 1u) - 1,

@@ -5,6 +5,7 @@ import threading
 
 import numpy as np
 import pytest
+import tritonclient.grpc as triton
 from testenv import until
 from testenv.v2 import answer, array_tensor, binary, request
 
@@ -76,6 +77,24 @@ def test_json_and_binary_share_an_answer(cached):
     assert counted(cached, "hits_total") == 1
     assert first["OUTPUT0"] == second["OUTPUT0"].reshape(-1).tolist()
     assert second["OUTPUT0"].tobytes() == values.tobytes()
+
+
+def test_grpc_shares_the_answers(cached):
+    values = np.array([[1, 0.1, -3e-7, 4]], np.float32)
+    assert cached.infer("echo", row(*values[0].tolist())).status == 200
+    one = triton.InferInput("INPUT0", list(values.shape), "FP32")
+    one.set_data_from_numpy(values)
+    with triton.InferenceServerClient(cached.address("grpc")) as client:
+        answers = [client.infer("echo", [one]) for _ in range(2)]
+
+        def counts():
+            stats = client.get_inference_statistics("echo").model_stats[0].inference_stats
+            return stats.success.count, stats.cache_hit.count, stats.cache_miss.count
+        until(lambda: counts() == (3, 2, 1))
+        assert client.get_model_config("echo").config.response_cache.enable
+    for reply in answers:
+        assert reply.as_numpy("OUTPUT0").tobytes() == values.tobytes()
+    assert counted(cached, "hits_total") == 2 and counted(cached, "misses_total") == 1
 
 
 def test_the_id_is_the_request_s_own(cached):
