@@ -5,6 +5,7 @@
 #include "api/metadata.h"
 #include "api/rpcs.h"
 #include "api/statistics.h"
+#include "base/num.h"
 
 #include <inference.pb-c.h>
 
@@ -158,6 +159,28 @@ static Inference__ModelOutput **config_outputs(struct call *call, const struct s
     return pointers;
 }
 
+static void set_dynamic_batching(struct call *call, const struct batch_options *options,
+                                 Inference__ModelDynamicBatching *ret) {
+    const struct batch_rules *rules = &options->rules;
+    ret->n_preferred_batch_size = rules->preferred_count;
+    ret->preferred_batch_size =
+        arena_new(call->arena, rules->preferred_count * sizeof *ret->preferred_batch_size);
+    for (uint32_t i = 0; i < rules->preferred_count; i++)
+        ret->preferred_batch_size[i] = (int32_t)rules->preferred[i];
+    ret->max_queue_delay_microseconds = rules->delay_ns / NS_PER_US;
+    ret->priority_levels = options->levels > 1 ? options->levels : 0;
+    ret->default_priority_level = options->levels > 1 ? options->default_level : 0;
+    Inference__ModelQueuePolicy *policy = arena_new(call->arena, sizeof *policy);
+    inference__model_queue_policy__init(policy);
+    policy->timeout_action = options->timeout_continue
+                                 ? INFERENCE__MODEL_QUEUE_POLICY__TIMEOUT_ACTION__DELAY
+                                 : INFERENCE__MODEL_QUEUE_POLICY__TIMEOUT_ACTION__REJECT;
+    policy->default_timeout_microseconds = options->timeout_ns / NS_PER_US;
+    policy->allow_timeout_override = options->timeout_override;
+    policy->max_queue_size = options->queue_max;
+    ret->default_queue_policy = policy;
+}
+
 void rpc_model_config(struct call *call) {
     struct err_text text;
     enum err e = read_version(call, &text);
@@ -183,6 +206,7 @@ void rpc_model_config(struct call *call) {
     config.output = config_outputs(call, signature, batching);
     if (batching) {
         config.scheduling_choice_case = INFERENCE__MODEL_CONFIG__SCHEDULING_CHOICE_DYNAMIC_BATCHING;
+        set_dynamic_batching(call, batch_queue_options(version->queue), &dynamic);
         config.dynamic_batching = &dynamic;
     }
     if (version->cache) {

@@ -4,6 +4,7 @@
 #include "api/handlers.h"
 #include "api/lookup.h"
 #include "api/rest.h"
+#include "base/num.h"
 
 static const char json_type[] = "application/json";
 const char metadata_platform[] = "onnxruntime_onnx";
@@ -142,6 +143,24 @@ static void add_config_tensors(struct buffer *body, const char *key,
     buffer_add_char(body, ']');
 }
 
+/* Triton's names: "delay" is what continues behind all others. */
+static void add_dynamic_batching(struct buffer *body, const struct batch_options *options) {
+    bool levels = options->levels > 1;
+    buffer_add_c(body, ",\"dynamic_batching\":{\"preferred_batch_size\":[");
+    for (uint32_t i = 0; i < options->rules.preferred_count; i++)
+        buffer_add_format(body, "%s%u", i ? "," : "", options->rules.preferred[i]);
+    buffer_add_format(body,
+                      "],\"max_queue_delay_microseconds\":%llu,\"priority_levels\":%u,"
+                      "\"default_priority_level\":%u,\"default_queue_policy\":{"
+                      "\"timeout_action\":\"%s\",\"default_timeout_microseconds\":%llu,"
+                      "\"allow_timeout_override\":%s,\"max_queue_size\":%u}}",
+                      (unsigned long long)(options->rules.delay_ns / NS_PER_US),
+                      levels ? options->levels : 0, levels ? options->default_level : 0,
+                      options->timeout_continue ? "DELAY" : "REJECT",
+                      (unsigned long long)(options->timeout_ns / NS_PER_US),
+                      options->timeout_override ? "true" : "false", options->queue_max);
+}
+
 void handle_model_config(struct call *call) {
     struct err_text text;
     enum err e = call_find_version(call, &text);
@@ -163,7 +182,7 @@ void handle_model_config(struct call *call) {
     add_config_tensors(body, "input", signature->inputs, signature->input_count, batching);
     add_config_tensors(body, "output", signature->outputs, signature->output_count, batching);
     if (batching)
-        buffer_add_c(body, ",\"dynamic_batching\":{}");
+        add_dynamic_batching(body, batch_queue_options(version->queue));
     if (version->cache)
         buffer_add_c(body, ",\"response_cache\":{\"enable\":true}");
     buffer_add_char(body, '}');

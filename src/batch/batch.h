@@ -116,6 +116,8 @@ struct batch_queue *batch_queue_new(struct batch_pool *pool, struct engine *engi
                                     const struct batch_observer *observer);
 /* No job may be inside. */
 void batch_queue_free(struct batch_queue **queue);
+/* As they are in force; levels is at least 1, default_level set. Thread: any. */
+const struct batch_options *batch_queue_options(const struct batch_queue *queue);
 /* Jobs that wait (depth) and that run. Thread: any. */
 void batch_queue_load(const struct batch_queue *queue, uint32_t *ret_waiting,
                       uint32_t *ret_running);

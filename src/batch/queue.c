@@ -92,6 +92,10 @@ void batch_queue_free(struct batch_queue **queue) {
     mem_free(queue);
 }
 
+const struct batch_options *batch_queue_options(const struct batch_queue *queue) {
+    return &queue->options;
+}
+
 bool batch_queue_shares(const struct batch_queue *queue) {
     return queue->signature->batchable && queue->options.rows_max > 1 &&
            atomic_load_explicit(&queue->futile, RELAXED) < FUTILE_MAX;

@@ -7,6 +7,7 @@ import json
 
 import numpy as np
 import pytest
+import tritonclient.grpc
 from testenv import until
 from testenv.server import TREE
 from testenv.v2 import answer, array_tensor, binary, request
@@ -226,6 +227,26 @@ def test_a_request_s_timeout_may_be_ignored(start, gate):
     clients.queue(1, timeout=1)
     gate.open()
     clients.finish()
+
+
+def test_the_model_s_configuration_says_what_is_set(start):
+    server = start("  queue_max: 9\n  delay_max: 5ms\n  preferred_sizes: [2, 4]\n"
+                   "  priority_levels: 3\n  timeout: 1s\n  timeout_action: continue\n",
+                   gated=False)
+    found = server.get("/v2/models/slow/config").json["dynamic_batching"]
+    policy = {"timeout_action": "DELAY", "default_timeout_microseconds": 1_000_000,
+              "allow_timeout_override": True, "max_queue_size": 9}
+    assert found == {"preferred_batch_size": [2, 4], "max_queue_delay_microseconds": 5000,
+                     "priority_levels": 3, "default_priority_level": 3,
+                     "default_queue_policy": policy}
+    with tritonclient.grpc.InferenceServerClient(server.address("grpc")) as client:
+        batching = client.get_model_config("slow").config.dynamic_batching
+    assert list(batching.preferred_batch_size) == [2, 4]
+    assert batching.max_queue_delay_microseconds == 5000
+    assert (batching.priority_levels, batching.default_priority_level) == (3, 3)
+    said = batching.default_queue_policy
+    assert said.timeout_action == said.DELAY and said.default_timeout_microseconds == 1_000_000
+    assert said.allow_timeout_override and said.max_queue_size == 9
 
 
 @pytest.mark.parametrize("settings, says", [
