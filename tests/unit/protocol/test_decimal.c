@@ -105,6 +105,17 @@ static void test_floats_are_shortest_and_nearest(void **state) {
         expect_shortest(bits);
 }
 
+static void test_floats_all_over_the_range_read_back(void **state) {
+    (void)state;
+    for (uint32_t bits = 0; bits < 0x7F800000; bits += 1021) {
+        float value;
+        memcpy(&value, &bits, sizeof value);
+        char out[DECIMAL_SIZE_MAX + 1];
+        out[decimal_write_fp32(-value, out)] = '\0';
+        assert_true(*out == '-' && strtof(out, NULL) == -value);
+    }
+}
+
 static void test_every_half_number_reads_back(void **state) {
     (void)state;
     char out[DECIMAL_SIZE_MAX + 1];
@@ -180,6 +191,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_numbers_look_as_people_write_them),
         cmocka_unit_test(test_floats_are_shortest_and_nearest),
+        cmocka_unit_test(test_floats_all_over_the_range_read_back),
         cmocka_unit_test(test_every_half_number_reads_back),
         cmocka_unit_test(test_known_half_numbers_are_short),
         cmocka_unit_test(test_integers_of_every_length_are_written),
