@@ -84,8 +84,10 @@ void v2_proto_stream_error_write(struct buffer *out, const char *error, struct s
     for (size_t i = 0; i < n && !str_is_utf8((struct str){text, n}); i++)
         if ((unsigned char)text[i] >= 0x80)
             text[i] = '?';
-    Inference__ModelInferResponse response = INFERENCE__MODEL_INFER_RESPONSE__INIT;
-    Inference__ModelStreamInferResponse message = INFERENCE__MODEL_STREAM_INFER_RESPONSE__INIT;
+    Inference__ModelInferResponse response;
+    Inference__ModelStreamInferResponse message;
+    inference__model_infer_response__init(&response);
+    inference__model_stream_infer_response__init(&message);
     message.error_message = text;
     message.infer_response = &response;
     if (id.n > 0 && id.n <= V2_ID_MAX && str_is_utf8(id)) {
