@@ -1,0 +1,337 @@
+"""ModelStreamInfer, deadlines and cancellation, on the fake engine."""
+
+import asyncio
+import queue
+import threading
+
+import grpc
+import numpy as np
+import pytest
+import tritonclient.grpc as triton
+import tritonclient.grpc.aio as triton_aio
+from testenv import until
+from testenv.grpcs import SECONDS, code_of, infer_request, stub
+
+pytestmark = pytest.mark.tsan
+
+Code = grpc.StatusCode
+# Fixed shapes: each request is a run of its own.
+FIXED = "input INPUT0 FP32 [1,4]\noutput OUTPUT0 FP32 [1,4]\n"
+NO_WARM_UP = "warmup: false\nbatching:\n  inline_max: 0\n"
+IN_FLIGHT_MAX = 64  # GRPC_STREAM_IN_FLIGHT_MAX
+
+
+@pytest.fixture
+def served(start_server, repository, gate):
+    """`echo`, and `slow`, whose runs wait for the gate, one at a time."""
+    repository.fake("echo").fake("slow", FIXED + gate.directive).settings("slow", NO_WARM_UP)
+
+    def start(**options):
+        return start_server({"repository.path": repository.path, "engine": "fake", "executors": 1,
+                             **{name.replace("__", "."): value for name, value in options.items()}})
+    return start
+
+
+def row(number):
+    return np.full((1, 4), number, np.float32)
+
+
+def numbered(number, model="echo", **rest):
+    return infer_request(model, row(number), id=str(number), **rest)
+
+
+def in_flight(server, model="slow"):
+    return server.metrics().value("inferd_requests_in_flight", model=model)
+
+
+class Feed:
+    """What is sent on a stream: an iterator that the test fills."""
+
+    def __init__(self, *messages):
+        self.messages = queue.Queue()
+        self.taken = 0
+        for one in messages:
+            self.put(one)
+
+    def put(self, message):
+        self.messages.put(message)
+
+    def close(self):
+        self.messages.put(None)
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        message = self.messages.get()
+        if message is None:
+            raise StopIteration
+        self.taken += 1
+        return message
+
+
+def assert_answer(found, number):
+    assert found.error_message == ""
+    assert found.infer_response.id == str(number)
+    assert found.infer_response.raw_output_contents[0] == row(number).tobytes()
+
+
+def test_each_message_is_answered_and_the_half_closed_stream_ends(served):
+    server = served()
+    for listener in ("grpc", "data"):
+        with stub(server, listener) as one:
+            answers = list(one.ModelStreamInfer(iter([numbered(n) for n in range(300)]),
+                                                timeout=SECONDS))
+        assert len(answers) == 300
+        for found in answers:
+            assert_answer(found, int(found.infer_response.id))
+        assert {int(found.infer_response.id) for found in answers} == set(range(300))
+    until(lambda: server.metrics().value("inferd_requests_total", model="echo", code="200") == 600)
+
+
+def test_a_stream_without_a_message_ends_well(served):
+    with stub(served()) as one:
+        assert list(one.ModelStreamInfer(iter([]), timeout=SECONDS)) == []
+
+
+def test_failures_are_answers_and_the_stream_goes_on(served):
+    server = served()
+    wrong = infer_request("echo", np.ones((1, 5), np.float32), id="1")
+    with stub(server) as one:
+        feed = Feed(numbered(0), wrong, numbered(2, model="nobody"), numbered(3))
+        found = {}
+        stream = one.ModelStreamInfer(feed, timeout=SECONDS)
+        for _ in range(4):
+            message = next(stream)
+            found[message.infer_response.id] = message
+        feed.close()
+        assert list(stream) == []
+    assert_answer(found["0"], 0)
+    assert_answer(found["3"], 3)
+    assert "INPUT0" in found["1"].error_message and "nobody" in found["2"].error_message
+    (line,) = server.wait_logged("request", model="echo", status=400)
+    assert line["request_id"] == "1" and line["grpc_status"] == "INVALID_ARGUMENT"
+    assert server.metrics().value("inferd_grpc_requests_total", code="OK") >= 1
+
+
+def test_the_clients_stream(served):
+    server, answers = served(), queue.Queue()
+    with triton.InferenceServerClient(server.address("grpc")) as client:
+        client.start_stream(callback=lambda result, error: answers.put((result, error)))
+        for number in range(50):
+            tensor = triton.InferInput("INPUT0", [1, 4], "FP32")
+            tensor.set_data_from_numpy(row(number))
+            client.async_stream_infer("echo" if number % 10 else "nobody", [tensor],
+                                      request_id=str(number),
+                                      enable_empty_final_response=number == 7)
+        seen = set()
+        for _ in range(50):
+            result, error = answers.get(timeout=SECONDS)
+            if error is None:
+                number = int(result.get_response().id)
+                assert np.array_equal(result.as_numpy("OUTPUT0"), row(number))
+                seen.add(number)
+            else:
+                assert "nobody" in str(error)
+        assert seen == {number for number in range(50) if number % 10}
+        client.stop_stream()
+
+
+def test_the_asyncio_clients_stream(served):
+    server = served()
+
+    async def requests():
+        for number in range(20):
+            tensor = triton_aio.InferInput("INPUT0", [1, 4], "FP32")
+            tensor.set_data_from_numpy(row(number))
+            yield {"model_name": "echo", "inputs": [tensor], "request_id": str(number)}
+
+    async def main():
+        found = set()
+        async with triton_aio.InferenceServerClient(server.address("grpc")) as client:
+            async for result, error in client.stream_infer(requests()):
+                assert error is None
+                found.add(result.get_response().id)
+        return found
+    assert asyncio.run(main()) == {str(number) for number in range(20)}
+
+
+def test_a_quick_answer_overtakes_a_slow_one(served, gate):
+    server = served()
+    with stub(server) as one:
+        feed = Feed(numbered(0, model="slow"))
+        stream = one.ModelStreamInfer(feed, timeout=SECONDS * 3)
+        until(lambda: in_flight(server) == 1)
+        feed.put(numbered(1))
+        assert_answer(next(stream), 1)
+        gate.open()
+        assert_answer(next(stream), 0)
+        feed.close()
+        assert list(stream) == []
+
+
+def test_a_stream_takes_no_more_than_it_may_have_in_flight(served, gate):
+    """What is beyond waits in front of the server; the rest comes when answers have gone out."""
+    server = served(batching__queue_max=1000)
+    count = IN_FLIGHT_MAX + 40
+    with stub(server) as one:
+        feed = Feed(*[numbered(n, model="slow") for n in range(count)])
+        feed.close()
+        stream = one.ModelStreamInfer(feed, timeout=SECONDS * 3)
+        until(lambda: in_flight(server) == IN_FLIGHT_MAX)
+        until(lambda: feed.taken == count)
+        for _ in range(20):
+            assert in_flight(server) <= IN_FLIGHT_MAX
+        gate.open()
+        assert sorted(int(found.infer_response.id) for found in stream) == list(range(count))
+
+
+def test_a_client_that_does_not_read_stops_being_read(start_server, repository):
+    """The server holds a bounded part of the answers: its memory stays small."""
+    repository.fake("echo", "input INPUT0 FP32 [-1,-1]\noutput OUTPUT0 FP32 [-1,-1]\n")
+    server = start_server({"repository.path": repository.path, "engine": "fake"})
+    large = infer_request("echo", np.ones((1, 1 << 18), np.float32))
+    before = server.resident_bytes()
+    with stub(server) as one:
+        feed = Feed(*[large] * 300)
+        feed.close()
+        stream = one.ModelStreamInfer(feed, timeout=SECONDS * 6)
+        until(lambda: feed.taken > 1)
+
+        def still():
+            taken = feed.taken
+            threading.Event().wait(0.5)
+            return feed.taken == taken
+        until(still, 30)
+        assert feed.taken < 300, "300 MiB do not fit anywhere in between"
+        assert server.resident_bytes() - before < 200 << 20
+        assert sum(1 for _ in stream) == 300
+
+
+def test_cancelling_a_stream_frees_its_places(served, gate):
+    server = served()
+    with stub(server) as one:
+        feed = Feed(*[numbered(n, model="slow") for n in range(10)])
+        stream = one.ModelStreamInfer(feed, timeout=SECONDS * 3)
+        until(lambda: in_flight(server) == 10)
+        stream.cancel()
+        until(lambda: in_flight(server) == 1, what="all but the one that runs")
+        feed.close()
+        gate.open()
+        until(lambda: in_flight(server) == 0)
+    until(lambda: server.metrics().value("inferd_requests_rejected_total", model="slow",
+                                         reason="cancelled") == 10)
+    until(lambda: server.metrics().value("inferd_grpc_requests_total", code="CANCELLED") == 1)
+
+
+def test_a_connection_that_breaks_frees_its_places(served, gate):
+    server = served()
+    with stub(server) as one:
+        feed = Feed(*[numbered(n, model="slow") for n in range(5)])
+        stream = one.ModelStreamInfer(feed, timeout=SECONDS * 3)
+        until(lambda: in_flight(server) == 5)
+        feed.close()
+    del stream
+    until(lambda: in_flight(server) == 1)
+    gate.open()
+    until(lambda: in_flight(server) == 0)
+
+
+def test_a_streams_deadline(served, gate):
+    server = served()
+    with stub(server) as one:
+        feed = Feed(numbered(0), numbered(1, model="slow"), numbered(2, model="slow"))
+        stream = one.ModelStreamInfer(feed, timeout=0.5)
+        with pytest.raises(grpc.RpcError) as failure:
+            list(stream)
+        assert failure.value.code() == Code.DEADLINE_EXCEEDED
+        until(lambda: in_flight(server) <= 1)
+        gate.open()
+        until(lambda: in_flight(server) == 0)
+        feed.close()
+        assert_answer(next(one.ModelStreamInfer(iter([numbered(7)]), timeout=SECONDS)), 7)
+
+
+def test_grpc_timeout_is_the_deadline(served, gate):
+    """The client gives up by itself, so what the server did is seen in its log."""
+    server = served()
+    with stub(server) as one:
+        running = one.ModelInfer.future(numbered(0, model="slow"), timeout=SECONDS * 3)
+        until(lambda: in_flight(server) == 1)
+        request = numbered(1, model="slow")
+        try:
+            one.ModelInfer(request, timeout=0.3, metadata=[("x-request-id", "late")])
+        except grpc.RpcError as error:
+            assert error.code() == Code.DEADLINE_EXCEEDED
+        (line,) = server.wait_logged("request", request_id="late")
+        assert line["grpc_status"] in ("DEADLINE_EXCEEDED", "CANCELLED")
+        until(lambda: in_flight(server) == 1)
+        gate.open()
+        assert running.result(SECONDS).id == "0"
+
+
+def test_the_requests_own_timeout(served, gate):
+    server = served()
+    with stub(server) as one:
+        request = numbered(0, model="slow")
+        request.parameters["timeout"].int64_param = 200_000
+        code, text = code_of(one.ModelInfer, request)
+        assert code == Code.DEADLINE_EXCEEDED and text.startswith("Request timeout expired")
+        gate.open()
+
+
+def test_a_full_queue_says_when_to_come_again(served, gate):
+    server = served(batching__queue_max=2)
+    with stub(server) as one:
+        running = [one.ModelInfer.future(numbered(n, model="slow"), timeout=SECONDS * 3)
+                   for n in range(2)]
+        until(lambda: in_flight(server) == 2)
+        with pytest.raises(grpc.RpcError) as failure:
+            one.ModelInfer(numbered(9, model="slow"), timeout=SECONDS)
+        assert failure.value.code() == Code.RESOURCE_EXHAUSTED
+        assert failure.value.details().startswith("Exceeds maximum queue size")
+        assert dict(failure.value.trailing_metadata())["grpc-retry-pushback-ms"] == "1000"
+        gate.open()
+        for number, call in enumerate(running):
+            assert call.result(SECONDS).id == str(number)
+
+
+def test_cancelling_a_call_frees_its_place(served, gate):
+    server = served()
+    with stub(server) as one:
+        calls = [one.ModelInfer.future(numbered(n, model="slow"), timeout=SECONDS * 3)
+                 for n in range(4)]
+        until(lambda: in_flight(server) == 4)
+        for call in calls[1:]:
+            call.cancel()
+        until(lambda: in_flight(server) <= 2)
+        gate.open()
+        until(lambda: in_flight(server) == 0)
+    until(lambda: server.metrics().value("inferd_requests_total", model="slow", code="499") == 3)
+
+
+def test_many_streams_at_once(served):
+    """Several loops and connections, failures in between: everyone gets their own answers."""
+    server = served(loops=2)
+    wrong = []
+
+    def one_client(first):
+        try:
+            with stub(server, options=[("grpc.use_local_subchannel_pool", 1)]) as one:
+                for _ in range(3):
+                    sent = [numbered(first + n, model="echo" if n % 7 else "nobody")
+                            for n in range(60)]
+                    found = {message.infer_response.id: message
+                             for message in one.ModelStreamInfer(iter(sent), timeout=SECONDS * 3)}
+                    assert len(found) == 60
+                    for n in range(60):
+                        if n % 7:
+                            assert_answer(found[str(first + n)], first + n)
+        except Exception as error:  # noqa: BLE001 (told to the test's thread)
+            wrong.append(repr(error))
+    threads = [threading.Thread(target=one_client, args=(1000 * n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong, wrong[:3]
