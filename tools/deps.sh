@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Installs what building, testing and checking inferd needs, on Debian 12 and 13.
 #
-#   tools/deps.sh [build|run|test|train|bench|peers|fuzz|lint]...    (nothing named: build)
+#   tools/deps.sh [build|run|test|train|bench|peers|fuzz|lint|h2spec]...    (nothing named: build)
 #   tools/deps.sh prefix|cache|venv-test|venv-train|...    print a path, install nothing
 #
 # Debian's packages are installed with apt (as root, else through sudo). What this Debian does not
 # have goes under one folder outside the tree, ${INFERENCE_CACHE}, and touches nothing else:
 #   prefix-<debian>/include, lib   ONNX Runtime and its C header; on Debian 12 llhttp and yyjson
+#   h2spec                         the HTTP/2 conformance tests
 #   venv-test, venv-train          Python environments, made again when their requirements change
 #   bench-models                   what `make bench` serves besides the demonstration model
 #   venv-peer-NAME                 the servers that it is measured beside (bench/peers)
@@ -316,6 +317,25 @@ need_lint() {
     make_venv "$CACHE/venv-lint" "$TREE/tools/lint-requirements.txt"
 }
 
+# The HTTP/2 conformance tests, built from tools/h2spec/go.mod and go.sum; with the distribution's Go
+# when there is none.
+need_h2spec() {
+    local go stamp
+    stamp=$(cat "$TREE"/tools/h2spec/go.*)
+    [ "$(cat "$CACHE/h2spec/stamp" 2>/dev/null || true)" != "$stamp" ] || return 0
+    command -v go >/dev/null || apt_need golang-go
+    go=$(command -v go)
+    say "building h2spec into $CACHE/h2spec"
+    rm -rf "$CACHE/h2spec.new"
+    mkdir -p "$CACHE/h2spec.new"
+    (cd "$TREE/tools/h2spec" && GOPATH=$CACHE/h2spec.new/go GOFLAGS='-modcacherw -mod=readonly' \
+        quietly "$go" build -o "$CACHE/h2spec.new/h2spec" \
+        github.com/summerwind/h2spec/cmd/h2spec) || die "go could not build h2spec (see above)"
+    rm -rf "$CACHE/h2spec.new/go" "$CACHE/h2spec"
+    echo "$stamp" >"$CACHE/h2spec.new/stamp"
+    mv "$CACHE/h2spec.new" "$CACHE/h2spec"
+}
+
 main() {
     [ $# -gt 0 ] || set -- build
     case "$1" in
@@ -326,8 +346,8 @@ main() {
     local what
     for what in "$@"; do
         case "$what" in
-        build | run | test | train | bench | peers | fuzz | lint) ;;
-        *) die "unknown part '$what'; known: build run test train bench peers fuzz lint" ;;
+        build | run | test | train | bench | peers | fuzz | lint | h2spec) ;;
+        *) die "unknown part '$what'; known: build run test train bench peers fuzz lint h2spec" ;;
         esac
     done
     mkdir -p "$CACHE" 2>/dev/null || die "cannot make the folder $CACHE (set INFERENCE_CACHE)"

@@ -28,7 +28,8 @@ static void make_shared(void) {
     http2_answer_callbacks(callbacks);
     http2_output_callbacks(callbacks);
     nghttp2_option_set_no_auto_window_update(option, 1);
-    nghttp2_option_set_no_closed_streams(option, 1);
+    /* nghttp2 keeps up to streams_max closed streams, to tell frames that come too late from those
+     * that break the protocol. */
     /* Ours is an option and says why it ends the connection (http2_count_reset). */
     nghttp2_option_set_stream_reset_rate_limit(option, UINT32_MAX, UINT32_MAX);
 }
@@ -86,7 +87,6 @@ void http2_begin(struct connection *connection) {
         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, limits->streams_max},
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, limits->stream_window_bytes},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, limits->header_bytes_max},
-        {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
     };
     CHECK(nghttp2_submit_settings(h2->session, NGHTTP2_FLAG_NONE, settings, ARRAY_LEN(settings)) ==
           0);

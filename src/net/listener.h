@@ -31,7 +31,7 @@ struct http_limits {
     uint64_t age_ns_max;
 
     /* HTTP/2. */
-    uint32_t streams_max;         /* at once, of one connection: REFUSED_STREAM */
+    uint32_t streams_max;         /* at once, of one connection: REFUSED_STREAM, or its end */
     uint32_t stream_window_bytes; /* of a body on its way before the server takes it */
     /* Streams that the client opens and then resets, or makes the server reset, within ten seconds:
      * GOAWAY with ENHANCE_YOUR_CALM. 0: any. */

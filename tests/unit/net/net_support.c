@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { WAIT_MS = 5000 };
+enum { WAIT_MS = 5000, STREAM_BYTES_MAX = 524288 };
 
 struct server {
     struct loop *loop;
@@ -40,11 +40,15 @@ struct note {
     struct loop_timer timer;
     struct message message;
     char *big;
+    bool streams;
+    uint64_t to_pour;
 };
 
 static struct str after_space(struct http_exchange *exchange, struct str s) {
     return (struct str){arena_format(&exchange->arena, "%.*s ", STR_ARG(s)), s.n + 1};
 }
+
+static const struct http_header end_trailer = {{"X-End", 5}, {"done", 4}};
 
 static void answer(struct note *note) {
     struct http_exchange *exchange = note->exchange;
@@ -70,6 +74,8 @@ static void answer(struct note *note) {
         .parts = parts,
         .part_count = 4,
         .close = str_eq_c(request->path, "/close"),
+        .trailers = &end_trailer,
+        .trailer_count = str_eq_c(request->path, "/trailers"),
     };
     http_respond(exchange, &response);
 }
@@ -86,6 +92,66 @@ static void on_unheld(struct loop_timer *timer) {
     http_exchange_release(CONTAINER_OF(timer, struct note, timer)->exchange);
 }
 
+static bool on_streams(void *context, const struct http_request *request) {
+    (void)context;
+    return str_eq_c(request->path, "/echo") || str_eq_c(request->path, "/pour") ||
+           str_eq_c(request->path, "/early");
+}
+
+static void count(struct server *server, uint64_t *counter, uint64_t by) {
+    pthread_mutex_lock(&server->mutex);
+    *counter += by;
+    pthread_mutex_unlock(&server->mutex);
+}
+
+static void pour(struct note *note) {
+    static const char piece[30000];
+    size_t waits = 0;
+    while (note->to_pour > 0 && waits < STREAM_BYTES_MAX) {
+        struct str part = {piece, MIN(sizeof piece, note->to_pour)};
+        waits = http_stream_write(note->exchange, &part, 1);
+        note->to_pour -= part.n;
+        count(note->server, &note->server->counts.poured, part.n);
+    }
+    if (note->to_pour == 0)
+        http_stream_end(note->exchange, NULL, 0);
+}
+
+static void begin_stream(struct note *note) {
+    struct http_exchange *exchange = note->exchange;
+    const struct http_header type = {STR("Content-Type"), STR("application/octet-stream")};
+    note->streams = true;
+    if (str_eq_c(exchange->request.path, "/early")) {
+        answer(note);
+        return;
+    }
+    http_stream_begin(exchange, &type, 1);
+    if (str_to_u64(exchange->request.query, &note->to_pour))
+        pour(note);
+}
+
+static void on_data(void *context, struct http_exchange *exchange, struct str bytes, bool last) {
+    struct server *server = context;
+    count(server, &server->counts.data_bytes, bytes.n);
+    if (!str_eq_c(exchange->request.path, "/echo"))
+        return;
+    struct str parts[2] = {{bytes.p, bytes.n / 2}, {bytes.p + bytes.n / 2, bytes.n - bytes.n / 2}};
+    http_stream_write(exchange, parts, 2);
+    http_stream_consumed(exchange, bytes.n);
+    if (last)
+        http_stream_end(exchange, &end_trailer, 1);
+}
+
+static void on_writable(void *context, struct http_exchange *exchange) {
+    struct server *server = context;
+    struct note *note = exchange->user;
+    pthread_mutex_lock(&server->mutex);
+    server->counts.writable++;
+    pthread_mutex_unlock(&server->mutex);
+    if (note->to_pour > 0)
+        pour(note);
+}
+
 static void on_request(void *context, struct http_exchange *exchange) {
     struct server *server = context;
     CHECK(!server->in_callback);
@@ -98,7 +164,9 @@ static void on_request(void *context, struct http_exchange *exchange) {
     exchange->user = note;
     uint64_t ms = 0;
     struct str path = exchange->request.path;
-    if (str_eq_c(path, "/turn")) {
+    if (on_streams(context, &exchange->request) && exchange->request.http2) {
+        begin_stream(note);
+    } else if (str_eq_c(path, "/turn")) {
         list_add_last(&server->at_turn_end, &note->node);
     } else if (str_eq_c(path, "/hold")) {
         list_add_last(&server->held, &note->node);
@@ -125,6 +193,10 @@ static void on_cancelled(void *context, struct http_exchange *exchange) {
     server->counts.cancelled++;
     pthread_mutex_unlock(&server->mutex);
     CHECK(exchange->cancelled);
+    if (note->streams) {
+        http_stream_end(exchange, NULL, 0);
+        return;
+    }
     if (list_linked(&note->node)) {
         list_remove(&note->node);
         answer(note);
@@ -158,6 +230,11 @@ static void on_refused(void *context, struct loop *loop, struct http_refusal *re
     snprintf(server->refusal_id, sizeof server->refusal_id, "refusal-%u", counts->refused);
     refusal->extra[refusal->extra_count++] =
         (struct http_header){STR("X-Request-Id"), str_of(server->refusal_id)};
+    if (refusal->request && http_header_find(refusal->request, STR("content-type")).p) {
+        refusal->status = 200;
+        refusal->without_body = true;
+        refusal->extra[refusal->extra_count++] = (struct http_header){STR("Grpc-Status"), STR("8")};
+    }
     snprintf(counts->last_text, sizeof counts->last_text, "%s", refusal->text);
     snprintf(counts->last_path, sizeof counts->last_path, "%.*s", STR_ARG(refusal->path));
     pthread_mutex_unlock(&server->mutex);
@@ -178,6 +255,9 @@ static const struct http_handler handler = {
     .cancelled = on_cancelled,
     .finished = on_finished,
     .refused = on_refused,
+    .streams = on_streams,
+    .data = on_data,
+    .writable = on_writable,
 };
 
 struct http_limits server_default_limits(void) {

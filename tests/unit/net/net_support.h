@@ -17,8 +17,9 @@
 
 /* How a path is answered: /now from request(), /turn at the turn's end, /message from a message to
  * the loop, /hold when server_release is called, /big?N with N bytes, /close with close, /late?N
- * after N milliseconds, /held?N at once but kept for N milliseconds. Bodies are "METHOD PATH QUERY
- * BODY". */
+ * after N milliseconds, /held?N at once but kept for N milliseconds, /trailers with x-end: done
+ * after the body. Bodies are "METHOD PATH QUERY BODY". Streams (HTTP/2): /echo gives back what
+ * comes, /pour?N gives N bytes as fast as they are taken, /early answers without the body. */
 struct server;
 
 struct server_counts {
@@ -30,6 +31,8 @@ struct server_counts {
     char last_text[200];
     char last_path[100];
     uint64_t bytes_out;
+    uint64_t data_bytes, poured; /* of streams: what came, what was written */
+    unsigned writable;
 };
 
 struct http_limits server_default_limits(void);
