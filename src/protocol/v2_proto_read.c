@@ -18,8 +18,8 @@ enum field_number { MODEL_NAME = 1, MODEL_VERSION = 2, ID = 3, RAW_INPUT_CONTENT
 /* What the scan of the top level finds. */
 struct scan {
     struct v2_proto_infer *found;
-    struct str raws[SIGNATURE_TENSORS_MAX];
-    struct str rest; /* one run without raw_input_contents, while it is one */
+    struct str *raws; /* SIGNATURE_TENSORS_MAX of them */
+    struct str rest;  /* one run without raw_input_contents, while it is one */
     size_t rest_bytes;
     bool torn; /* it is more than one */
 };
@@ -91,11 +91,12 @@ enum err v2_proto_infer_open(struct arena *arena, struct str message,
                              const struct v2_limits *limits, struct v2_proto_infer *ret,
                              struct err_text *text) {
     struct v2_proto_infer found = {.model_name = STR(""), .model_version = STR("")};
-    struct scan scan;
-    scan.found = &found;
-    scan.rest = STR("");
-    scan.rest_bytes = 0;
-    scan.torn = false;
+    struct scan scan = {
+        .found = &found,
+        .raws = arena_new(arena, SIGNATURE_TENSORS_MAX * sizeof *scan.raws),
+        .rest = STR(""),
+    };
+    found.raws = scan.raws;
     enum err e = scan_message(&scan, message, text);
     if (!e && scan.torn)
         e = join_rest(arena, &scan, message, limits->tensor_bytes_max, &scan.rest, text);
@@ -106,9 +107,6 @@ enum err v2_proto_infer_open(struct arena *arena, struct str message,
     }
     if (e)
         return e;
-    struct str *raws = arena_new(arena, found.raw_count * sizeof *raws);
-    memcpy(raws, scan.raws, found.raw_count * sizeof *raws);
-    found.raws = raws;
     found.message = (const Inference__ModelInferRequest *)(const void *)unpacked;
     *ret = found;
     return ERR_OK;

@@ -22,11 +22,16 @@ enum { STREAM_INFER_RESPONSE = 2 };
 static const char final_response[] = "\x0a\x15triton_final_response\x12\x02\x08\x01";
 #define FINAL_RESPONSE ((struct str){final_response, sizeof final_response - 1})
 
+struct output_plan {
+    struct str data;
+    size_t head; /* bytes of its InferOutputTensor */
+    bool viewed; /* the data is not copied */
+};
+
 struct plan {
     const struct v2_infer_response *response;
     bool stream;
-    struct str data[SIGNATURE_TENSORS_MAX]; /* of each output */
-    bool viewed[SIGNATURE_TENSORS_MAX];
+    struct output_plan *outputs;
     size_t written; /* bytes that are written here: all but the views */
     size_t total;   /* of the ModelInferResponse */
 };
@@ -67,16 +72,17 @@ static enum err make_plan(struct arena *arena, struct plan *plan, struct err_tex
                   text_size(str_of(response->signature->version)) + text_size(request->id) +
                   (plan->stream ? v2_wire_bytes_size(FINAL_RESPONSE.n) : 0);
     for (size_t i = 0; i < request->output_count; i++) {
-        struct str *data = &plan->data[i];
-        enum err e = v2_blob_write(arena, &response->outputs[i], data, text);
+        struct output_plan *output = &plan->outputs[i];
+        enum err e = v2_blob_write(arena, &response->outputs[i], &output->data, text);
         if (e)
             return e;
-        plan->viewed[i] = data->n > COPIED_MAX && views < VIEWS_MAX;
-        if (plan->viewed[i]) {
+        output->head = output_size(response, i);
+        output->viewed = output->data.n > COPIED_MAX && views < VIEWS_MAX;
+        if (output->viewed) {
             views++;
-            viewed_bytes += data->n;
+            viewed_bytes += output->data.n;
         }
-        plan->total += v2_wire_bytes_size(output_size(response, i)) + v2_wire_bytes_size(data->n);
+        plan->total += v2_wire_bytes_size(output->head) + v2_wire_bytes_size(output->data.n);
         if (plan->total > INT32_MAX) {
             return err_set(
                 text, ERR_INTERNAL,
@@ -88,9 +94,10 @@ static enum err make_plan(struct arena *arena, struct plan *plan, struct err_tex
     return ERR_OK;
 }
 
-static char *put_output(char *out, const struct v2_infer_response *response, size_t i) {
+static char *put_output(char *out, const struct plan *plan, size_t i) {
+    const struct v2_infer_response *response = plan->response;
     const struct tensor *tensor = &response->outputs[i];
-    out = v2_wire_put_head(out, RESPONSE_OUTPUTS, output_size(response, i));
+    out = v2_wire_put_head(out, RESPONSE_OUTPUTS, plan->outputs[i].head);
     out = v2_wire_put_str(out, OUTPUT_NAME, name_of(response, i));
     out = v2_wire_put_str(out, OUTPUT_DATATYPE, str_of(datatype_name(tensor->datatype)));
     if (tensor->rank > 0)
@@ -114,17 +121,20 @@ static char *put_front(char *out, const struct plan *plan) {
     if (plan->stream)
         out = v2_wire_put_str(out, RESPONSE_PARAMETERS, FINAL_RESPONSE);
     for (size_t i = 0; i < response->request->output_count; i++)
-        out = put_output(out, response, i);
+        out = put_output(out, plan, i);
     return out;
 }
 
 enum err v2_proto_infer_write(struct arena *arena, const struct v2_infer_response *response,
                               bool stream, struct str parts[V2_PROTO_PARTS_MAX],
                               size_t *ret_part_count, struct err_text *text) {
-    struct plan plan;
-    plan.response = response;
-    plan.stream = stream;
-    CHECK(response->request->output_count <= SIGNATURE_TENSORS_MAX);
+    size_t output_count = response->request->output_count;
+    CHECK(output_count <= SIGNATURE_TENSORS_MAX);
+    struct plan plan = {
+        .response = response,
+        .stream = stream,
+        .outputs = arena_new(arena, output_count * sizeof *plan.outputs),
+    };
     enum err e = make_plan(arena, &plan, text);
     if (e)
         return e;
@@ -136,14 +146,15 @@ enum err v2_proto_infer_write(struct arena *arena, const struct v2_infer_respons
     size_t count = 0;
     const char *start = out;
     out = put_front(out, &plan);
-    for (size_t i = 0; i < response->request->output_count; i++) {
-        if (!plan.viewed[i]) {
-            out = v2_wire_put_str(out, RESPONSE_RAW, plan.data[i]);
+    for (size_t i = 0; i < output_count; i++) {
+        struct str data = plan.outputs[i].data;
+        if (!plan.outputs[i].viewed) {
+            out = v2_wire_put_str(out, RESPONSE_RAW, data);
             continue;
         }
-        out = v2_wire_put_head(out, RESPONSE_RAW, plan.data[i].n);
+        out = v2_wire_put_head(out, RESPONSE_RAW, data.n);
         parts[count++] = (struct str){start, (size_t)(out - start)};
-        parts[count++] = plan.data[i];
+        parts[count++] = data;
         start = out;
     }
     if (out > start)
