@@ -11,9 +11,9 @@ bool cached_find(struct cached *cached, const struct api_loop *loop, struct mode
         return false;
     const struct clock *clock = loop->service->clock;
     uint64_t begin_ns = clock_now(clock);
-    response_cache_key(version->cache, job->inputs, job->output_mask, &cached->key);
     struct engine_result *result = NULL;
-    cached->hit = response_cache_find(version->cache, &cached->key, &result);
+    cached->keeps = response_cache_key(version->cache, job->inputs, job->output_mask, &cached->key);
+    cached->hit = cached->keeps && response_cache_find(version->cache, &cached->key, &result);
     cached->ns = clock_now(clock) - begin_ns;
     metric_add(version->metrics, loop->shard, cached->hit ? METRIC_CACHE_HITS : METRIC_CACHE_MISSES,
                0, 1);
@@ -28,7 +28,7 @@ bool cached_find(struct cached *cached, const struct api_loop *loop, struct mode
 
 void cached_put(struct cached *cached, const struct api_loop *loop, struct model_version *version,
                 const struct batch_job *job) {
-    if (!cached->asked || cached->hit || job->err || !job->result)
+    if (!cached->keeps || cached->hit || job->err || !job->result)
         return;
     const struct clock *clock = loop->service->clock;
     uint64_t begin_ns = clock_now(clock);

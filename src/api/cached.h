@@ -8,6 +8,7 @@
 struct cached {
     struct response_key key;
     bool asked; /* there is a cache */
+    bool keeps; /* the answer may be kept */
     bool hit;
     uint64_t ns; /* spent on looking up and keeping */
 };

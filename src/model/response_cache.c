@@ -52,7 +52,7 @@ struct part {
 struct response_cache {
     const struct signature *signature;
     uint64_t seed;
-    uint64_t part_bytes_max;
+    uint64_t part_bytes_max, entry_bytes_max;
     size_t place_count; /* of a part; a power of two */
     size_t part_count;
     struct part *parts;
@@ -122,16 +122,21 @@ static bool is_same(const struct response_cache *cache, const struct response_ke
     return visit_key(cache, key, visit_compare, &left) && left.n == 0;
 }
 
-void response_cache_key(const struct response_cache *cache, const struct tensor *inputs,
+bool response_cache_key(const struct response_cache *cache, const struct tensor *inputs,
                         uint64_t output_mask, struct response_key *ret) {
-    *ret = (struct response_key){.inputs = inputs, .output_mask = output_mask};
+    struct response_key key = {.inputs = inputs, .output_mask = output_mask};
+    size_t size = 0;
+    if (!visit_key(cache, &key, visit_size, &size) || size > cache->entry_bytes_max)
+        return false;
     XXH3_state_t state;
     XXH3_INITSTATE(&state);
     CHECK(XXH3_128bits_reset_withSeed(&state, cache->seed) == XXH_OK);
-    CHECK(visit_key(cache, ret, visit_hash, &state));
+    CHECK(visit_key(cache, &key, visit_hash, &state));
     XXH128_hash_t hash = XXH3_128bits_digest(&state);
-    ret->hash[0] = hash.low64;
-    ret->hash[1] = hash.high64;
+    key.hash[0] = hash.low64;
+    key.hash[1] = hash.high64;
+    *ret = key;
+    return true;
 }
 
 /* ---- entries ---- */
@@ -191,13 +196,12 @@ static bool entry_size(const struct response_cache *cache, const struct response
     return fits && size < SIZE_MAX - MALLOC_OVERHEAD;
 }
 
-/* NULL when it does not fit a part, or memory is out. */
+/* NULL when it is too large, or memory is out. */
 static struct entry *make_entry(const struct response_cache *cache, const struct response_key *key,
                                 const struct tensor *outputs) {
     size_t size, key_size, output_count = cache->signature->output_count, at = 0;
-    size_t table_bytes = cache->place_count * sizeof(struct entry *);
     if (!entry_size(cache, key, outputs, &size, &key_size) ||
-        size + MALLOC_OVERHEAD > cache->part_bytes_max - table_bytes)
+        size + MALLOC_OVERHEAD > cache->entry_bytes_max)
         return NULL;
     struct entry *entry = malloc(size);
     if (!entry)
@@ -327,7 +331,7 @@ void response_cache_load(struct response_cache *cache, uint64_t *ret_entries, ui
 
 struct response_cache *response_cache_new(uint64_t bytes_max, const struct signature *signature) {
     struct response_cache *cache = mem_new(sizeof *cache);
-    uint64_t parts = bytes_max / RESPONSE_CACHE_PART_BYTES_MIN;
+    uint64_t parts = bytes_max / RESPONSE_CACHE_ENTRY_BYTES_MAX;
     cache->signature = signature;
     cache->part_count = (size_t)MIN(MAX(parts, 1u), (uint64_t)RESPONSE_CACHE_PARTS_MAX);
     cache->part_bytes_max = bytes_max / cache->part_count;
@@ -336,6 +340,8 @@ struct response_cache *response_cache_new(uint64_t bytes_max, const struct signa
         cache->place_count *= 2;
     size_t table_bytes = cache->place_count * sizeof(struct entry *);
     cache->part_bytes_max = MAX(cache->part_bytes_max, table_bytes);
+    cache->entry_bytes_max =
+        MIN(cache->part_bytes_max - table_bytes, (uint64_t)RESPONSE_CACHE_ENTRY_BYTES_MAX);
     if (getrandom(&cache->seed, sizeof cache->seed, GRND_NONBLOCK) != sizeof cache->seed)
         cache->seed = clock_now(&clock_real); /* very early after the machine's start */
     cache->parts = aligned_alloc(CACHE_LINE, cache->part_count * sizeof *cache->parts);

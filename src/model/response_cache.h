@@ -15,9 +15,11 @@
 
 struct response_cache;
 
-/* Parts of at least this many bytes, at most RESPONSE_CACHE_PARTS_MAX of them: one entry (inputs
- * and outputs) has to fit a part. */
-enum { RESPONSE_CACHE_PART_BYTES_MIN = 4 << 20, RESPONSE_CACHE_PARTS_MAX = 16 };
+enum {
+    /* Of an entry, inputs and outputs: hashing and copying them must not hold up a loop. */
+    RESPONSE_CACHE_ENTRY_BYTES_MAX = 4 << 20,
+    RESPONSE_CACHE_PARTS_MAX = 16 /* each as large as the largest entry, or more */
+};
 
 /* What is asked: borrowed until the answer is put. */
 struct response_key {
@@ -31,8 +33,9 @@ struct response_cache *response_cache_new(uint64_t bytes_max, const struct signa
 /* NULL is accepted. Results that were found stay valid until they are let go. */
 void response_cache_free(struct response_cache **cache);
 
-void response_cache_key(const struct response_cache *cache, const struct tensor *inputs,
-                        uint64_t output_mask, struct response_key *ret);
+/* False: the inputs alone are too large to be kept. */
+bool response_cache_key(const struct response_cache *cache, const struct tensor *inputs,
+                        uint64_t output_mask, struct response_key *ret) MUST_CHECK;
 /* True: *ret is the caller's reference to the answer. */
 bool response_cache_find(struct response_cache *cache, const struct response_key *key,
                          struct engine_result **ret);

@@ -176,6 +176,25 @@ def test_bytes_are_bounded_under_a_flood_of_distinct_inputs(cached):
     assert counted(cached, "entries") == entries
 
 
+def test_it_is_turned_on_and_off_while_serving(start_server, repository):
+    repository.fake("echo")
+    server = start_server({"repository.path": repository.path, "repository.settle": "50ms",
+                           "repository.poll_interval": "100ms", "engine": "fake"})
+
+    def asked_again():
+        """True when an answer was a hit."""
+        before = counted(server, "hits_total")
+        for _ in range(3):
+            assert server.infer("echo", row(1, 2, 3, 4)).status == 200
+        return counted(server, "hits_total") > before
+    assert not asked_again()
+    repository.settings("echo", CACHED)
+    until(asked_again)
+    repository.settings("echo", "")
+    until(lambda: not asked_again())
+    assert counted(server, "bytes") == 0
+
+
 def test_a_hit_needs_no_place_in_the_queue(start_server, repository, tmp_path):
     gate = tmp_path / "gate"
     repository.fake("slow", "input INPUT0 FP32 [-1,4]\noutput OUTPUT0 FP32 [-1,4]\n"

@@ -39,7 +39,7 @@ static void values_make(struct values *values, int64_t rows, int64_t columns, fl
 static struct response_key key_of(struct response_cache *cache, const struct values *inputs,
                                   uint64_t mask) {
     struct response_key key;
-    response_cache_key(cache, inputs->tensors, mask, &key);
+    assert_true(response_cache_key(cache, inputs->tensors, mask, &key));
     return key;
 }
 
@@ -185,8 +185,12 @@ static void test_what_does_not_fit_is_not_kept(void **state) {
     wide.tensors[0].shape[1] = FLOATS / 2;
     wide.tensors[0].count = FLOATS;
     wide.tensors[0].data = large;
-    put(cache, &wide, &outputs, 3);
-    assert_false(finds(cache, &wide, 3));
+    struct response_key key;
+    assert_false(response_cache_key(cache, wide.tensors, 3, &key)); /* not even hashed */
+    values_make(&outputs, 1, 4, 1); /* others' inputs, a large answer */
+    key = key_of(cache, &outputs, 3);
+    assert_int_equal(response_cache_put(cache, &key, wide.tensors), 0);
+    assert_false(finds(cache, &outputs, 3));
     assert_true(finds(cache, &inputs, 3)); /* nothing had to go for it */
     free(large);
     response_cache_free(&cache);
