@@ -131,10 +131,14 @@ static void warm_now(void *context) {
     warmup_run(&options, result);
     if (manager->read_request)
         run_recorded(work, signature);
-    if (work->err != ERR_OK || work->ret->recorded.requests == 0 || !result->refused)
+    const struct recorded_result *recorded = &work->ret->recorded;
+    if (work->err != ERR_OK || recorded->requests == 0)
         return;
-    result->refused = false; /* what really comes, it runs */
-    result->run_ns = work->ret->recorded.run_ns;
+    result->refused = false;                 /* what really comes, it runs */
+    if (recorded->run_ns > result->run_ns) { /* and its time is what a loop could be held for */
+        result->run_ns = recorded->run_ns;
+        result->run_elements = recorded->elements;
+    }
 }
 
 static void decide(struct load_decision *ret, bool batching, const char *reason) {

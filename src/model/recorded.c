@@ -95,6 +95,17 @@ static bool is_stopped(const struct recorded *recorded) {
     return stop && atomic_load_explicit(stop, memory_order_relaxed);
 }
 
+static void note_run(struct recorded *recorded, const struct recorded_request *request,
+                     uint64_t run_ns) {
+    struct recorded_result *ret = recorded->ret;
+    if (run_ns <= ret->run_ns)
+        return;
+    ret->run_ns = run_ns;
+    ret->elements = 0;
+    for (size_t i = 0; i < recorded->options->signature->input_count; i++)
+        ret->elements += (uint64_t)request->inputs[i].count;
+}
+
 /* The first run has to succeed; there is no time without end for the others. */
 static enum err run_request(struct recorded *recorded, const struct recorded_request *request,
                             struct err_text *reason) {
@@ -114,7 +125,7 @@ static enum err run_request(struct recorded *recorded, const struct recorded_req
     }
     if (quickest_ns != UINT64_MAX) {
         recorded->ret->requests++;
-        recorded->ret->run_ns = MAX(recorded->ret->run_ns, MAX(quickest_ns, UINT64_C(1)));
+        note_run(recorded, request, MAX(quickest_ns, UINT64_C(1)));
     }
     return ERR_OK;
 }

@@ -50,6 +50,7 @@ struct recorded_options {
 struct recorded_result {
     uint32_t requests; /* that were run; 0: there is no such folder, or it is empty */
     uint64_t run_ns;   /* the quickest run of the slowest request */
+    uint64_t elements; /* of all its inputs */
 };
 
 /* ERR_INVALID names the file ("warmup/a.json: ..."). */

@@ -1,5 +1,6 @@
 """A real model whose work is in its input: nothing tells beforehand how long a run takes."""
 
+import json
 import time
 
 import numpy as np
@@ -43,6 +44,18 @@ def test_a_model_that_proves_slow_leaves_the_loops(started):
         client.close()
     assert runs(started, "inline") == before
     assert runs(started, "executor") == 3
+
+
+def test_a_recorded_request_that_is_slow_keeps_a_model_off_the_loops(start_server, repository):
+    """From the first request on: no loop has to find it out."""
+    repository.add("slow")
+    (repository.path / "slow" / "1" / "warmup").mkdir()
+    repository.write("slow", 1, json.dumps(turns(10_000)), "warmup/long.json")
+    repository.age(repository.path)
+    server = start_server({"repository.path": repository.path})
+    assert server.metrics().value("inferd_model_runs_inline", model="slow") == 0
+    assert server.infer("slow", turns(10_000)).status == 200
+    assert runs(server, "inline") == 0 and runs(server, "executor") == 1
 
 
 def test_long_runs_are_right_and_measured(started):

@@ -411,6 +411,24 @@ static void test_a_request_much_larger_than_usual_goes_to_the_executors(void **s
     bench_done(&bench);
 }
 
+static void test_a_first_request_much_larger_than_warm_ups_goes_to_the_executors(void **state) {
+    (void)state;
+    struct bench bench;
+    bench_init(&bench, BENCH_MODEL, &bench_options, NULL);
+    batch_queue_learn(bench.queue, 10 * NS_PER_US, 4); /* of at most 100 */
+    struct request usual, large;
+    request_init(&usual, &bench.owner, 1, 4, 1);
+    request_init(&large, &bench.owner, 10, 4, 1);
+    request_submit(&usual, bench.queue, bench.turn);
+    request_submit(&large, bench.queue, bench.turn);
+    assert_int_equal(usual.job.state, BATCH_JOB_TURN);
+    owner_wait(&bench.owner, 1);
+    request_check_answer(&large);
+    batch_turn_run(bench.turn);
+    request_check_answer(&usual);
+    bench_done(&bench);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_quick_models_job_waits_for_the_turn_and_runs_inline),
@@ -433,6 +451,7 @@ int main(void) {
         cmocka_unit_test(test_a_batch_says_only_between_what_one_request_takes),
         cmocka_unit_test(test_a_model_is_inline_below_the_bound_only),
         cmocka_unit_test(test_a_request_much_larger_than_usual_goes_to_the_executors),
+        cmocka_unit_test(test_a_first_request_much_larger_than_warm_ups_goes_to_the_executors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -108,6 +108,7 @@ static void test_requests_run_in_the_order_of_their_names(void **state) {
     assert_string_equal(seen, "first+/second/");
     assert_int_equal(result.requests, 2);
     assert_true(result.run_ns >= 200000);
+    assert_int_equal(result.elements, 4);
 }
 
 static void test_each_request_is_run_as_often_as_is_asked(void **state) {

@@ -51,6 +51,7 @@ static void test_rows_that_come_back_are_independent(void **state) {
     struct warmup_result result = warm(FAKE_MODEL, 16);
     assert_false(result.refused);
     assert_true(result.run_ns > 0);
+    assert_int_equal(result.run_elements, 4); /* of one row, not of the batch */
     assert_true(result.rows_equal);
 }
 
