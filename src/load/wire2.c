@@ -14,6 +14,7 @@ enum {
     OUTPUT_MAX = 256 << 10, /* stops gathering once beyond half of it */
     WINDOW_BYTES = 16 << 20,
     STATUS_DIGITS = 3,
+    FRAME_TYPE_AT = 3, /* in a frame's head */
 };
 
 struct stream {
@@ -32,6 +33,7 @@ struct wire2 {
     struct stream *streams; /* options.streams of them */
     struct stream *free;
     struct buffer output;
+    size_t received; /* up to FRAME_TYPE_AT */
     bool failed;
 };
 
@@ -167,10 +169,24 @@ static void wire2_cancel(struct wire *base, void *tag) {
     CHECK(!"the tag of a request in flight");
 }
 
+/* RFC 9113, 3.4. What else a server says, an answer of HTTP/1.1 say, would be a frame whose end
+ * never comes. */
+static bool is_settings_first(struct wire2 *wire, const char *data, size_t n) {
+    if (wire->received > FRAME_TYPE_AT)
+        return true;
+    size_t at = FRAME_TYPE_AT - wire->received;
+    wire->received = at < n ? FRAME_TYPE_AT + 1 : wire->received + n;
+    return at >= n || data[at] == NGHTTP2_SETTINGS;
+}
+
 static enum err wire2_feed(struct wire *base, const char *data, size_t n, struct err_text *text) {
     struct wire2 *wire = wire2_of(base);
+    if (n > 0 && !is_settings_first(wire, data, n)) {
+        wire->failed = true;
+        return err_set(text, ERR_INVALID, "not HTTP/2: the server does not begin with SETTINGS");
+    }
     ssize_t used = nghttp2_session_mem_recv(wire->session, (const uint8_t *)data, n);
-    if (used >= 0 && (size_t)used == n)
+    if (used >= 0)
         return ERR_OK;
     wire->failed = true;
     return err_set(text, ERR_INVALID, "not HTTP/2: %s", nghttp2_strerror((int)used));

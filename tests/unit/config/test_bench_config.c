@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-enum { ARGUMENTS_MAX = 12 };
+enum { ARGUMENTS_MAX = 24 };
 
 static enum err read_line(const char *line, struct bench_config *ret, bool *ret_help,
                           struct buffer *problems) {
