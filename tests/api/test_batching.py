@@ -88,6 +88,7 @@ def test_every_reason_is_there_from_the_start(start):
     assert server.metrics().value("inferd_model_runs_inline", model="slow") == 0
 
 
+@pytest.mark.tsan
 def test_a_quick_model_runs_inline_and_its_batches_leave_with_the_turn(start_server, repository):
     repository.fake("quick").settings("quick", "batching:\n  inline_max: 1s\n")
     server = start_server({"repository.path": repository.path, "engine": "fake"})
@@ -105,6 +106,7 @@ def test_a_lone_request_leaves_after_the_delay(start):
     assert reasons(server)["delay"] == 1
 
 
+@pytest.mark.tsan
 def test_a_full_batch_does_not_wait_for_the_delay(start):
     server = start("  rows_max: 4\n  delay_max: 60s\n", gated=False)
     clients = Clients(server)
@@ -115,6 +117,7 @@ def test_a_full_batch_does_not_wait_for_the_delay(start):
     assert server.metrics().value("inferd_batch_rows_sum", model="slow") == 4
 
 
+@pytest.mark.tsan
 def test_a_preferred_size_does_not_wait_for_the_delay(start):
     server = start("  delay_max: 60s\n  preferred_sizes: [3, 6]\n", gated=False)
     clients = Clients(server)
@@ -124,6 +127,7 @@ def test_a_preferred_size_does_not_wait_for_the_delay(start):
     assert reasons(server)["preferred"] == 1
 
 
+@pytest.mark.tsan
 def test_what_queues_up_is_cut_to_a_preferred_size(start, gate):
     server = start("  preferred_sizes: [4]\n")
     clients = Clients(server)
@@ -169,6 +173,7 @@ def test_64_clients_in_one_batch_get_the_bits_they_get_alone(start_server, repos
     assert server.metrics().value("inferd_model_runs_total", model="breast-cancer") == 3
 
 
+@pytest.mark.tsan
 def test_a_higher_priority_goes_first(start, gate):
     server = start("  priority_levels: 3\n  default_priority_level: 2\n", FIXED)
     clients = Clients(server)
@@ -182,6 +187,7 @@ def test_a_higher_priority_goes_first(start, gate):
     assert order_of_answers(server, 6) == [0, 3, 5, 2, 4, 1]
 
 
+@pytest.mark.tsan
 def test_a_level_has_its_own_bound(start, gate):
     server = start("  priority_levels: 2\n  priority_queue_max: [64, 1]\n", FIXED)
     clients = Clients(server)
@@ -195,6 +201,7 @@ def test_a_level_has_its_own_bound(start, gate):
     clients.finish()
 
 
+@pytest.mark.tsan
 def test_who_waits_too_long_is_rejected_at_once(start, gate):
     """While the executor is still held; one that runs is not hit by it."""
     server = start("  timeout: 100ms\n", FIXED)
@@ -209,6 +216,7 @@ def test_who_waits_too_long_is_rejected_at_once(start, gate):
     clients.finish()
 
 
+@pytest.mark.tsan
 def test_who_waits_too_long_may_go_on_behind_all_others(start, gate):
     server = start("  timeout_action: continue\n", FIXED)
     clients = Clients(server)
@@ -220,6 +228,7 @@ def test_who_waits_too_long_may_go_on_behind_all_others(start, gate):
     assert order_of_answers(server, 3) == [0, 2, 1]
 
 
+@pytest.mark.tsan
 def test_a_request_s_timeout_may_be_ignored(start, gate):
     server = start("  allow_timeout_override: false\n", FIXED)
     clients = Clients(server)
@@ -229,6 +238,7 @@ def test_a_request_s_timeout_may_be_ignored(start, gate):
     clients.finish()
 
 
+@pytest.mark.tsan
 def test_the_model_s_configuration_says_what_is_set(start):
     server = start("  queue_max: 9\n  delay_max: 5ms\n  preferred_sizes: [2, 4]\n"
                    "  priority_levels: 3\n  timeout: 1s\n  timeout_action: continue\n",
@@ -249,6 +259,7 @@ def test_the_model_s_configuration_says_what_is_set(start):
     assert said.allow_timeout_override and said.max_queue_size == 9
 
 
+@pytest.mark.tsan
 @pytest.mark.parametrize("settings, says", [
     ("  priority_levels: 2\n  default_priority_level: 3\n", "default_priority_level"),
     ("  preferred_sizes: [0]\n", "preferred_sizes"),
