@@ -42,14 +42,12 @@ static struct aside *aside_new(struct call *call) {
     return aside;
 }
 
-/* The call is the loop's again; false when nobody waits for its answer. */
-static bool take_back(struct aside *aside) {
+/* The call is the loop's again. Nobody waits for the answer of one whose peer went away. */
+static enum err take_back(struct aside *aside, const struct err_text **ret_text) {
     struct call *call = aside->call;
     call->aside = NULL;
-    if (!call->exchange->cancelled)
-        return true;
-    call_fail(call, ERR_CANCELLED, NULL);
-    return false;
+    *ret_text = call->exchange->cancelled ? NULL : &aside->text;
+    return call->exchange->cancelled ? ERR_CANCELLED : aside->err;
 }
 
 /* Thread: a worker. */
@@ -61,8 +59,9 @@ static void run_read(struct work *work) {
 
 static void read_done(struct work *work) {
     struct aside *aside = aside_of(work);
-    if (take_back(aside))
-        aside->read_over(aside->call, aside->err, &aside->text);
+    const struct err_text *text;
+    enum err e = take_back(aside, &text);
+    aside->read_over(aside->call, e, text);
 }
 
 void aside_read(struct call *call, struct v2_infer_request *ret,
@@ -84,8 +83,9 @@ static void run_write(struct work *work) {
 
 static void write_done(struct work *work) {
     struct aside *aside = aside_of(work);
-    if (take_back(aside))
-        aside->write_over(aside->call, aside->err, &aside->answer, &aside->text);
+    const struct err_text *text;
+    enum err e = take_back(aside, &text);
+    aside->write_over(aside->call, e, &aside->answer, text);
 }
 
 void aside_write(struct call *call, const struct v2_infer_response *response,

@@ -12,16 +12,16 @@ struct aside;
 bool aside_reads(const struct call *call);
 bool aside_writes(const struct call *call, const struct v2_infer_response *response);
 
-/* call->codec->infer_read, and then over(), on the loop. A call whose peer went away meanwhile
- * fails with ERR_CANCELLED instead. */
+/* call->codec->infer_read, and then over(), on the loop: with ERR_CANCELLED (and no text) when the
+ * peer went away meanwhile. */
 void aside_read(struct call *call, struct v2_infer_request *ret,
                 void (*over)(struct call *call, enum err e, const struct err_text *text));
-/* call->codec->infer_write, and then infer_send, or the failure. `response` is copied, but not what
- * it points to, except for its outputs. */
+/* call->codec->infer_write, and then over(), likewise. `response` and its outputs are copied, but
+ * not what they point to. */
 void aside_write(struct call *call, const struct v2_infer_response *response,
                  void (*over)(struct call *call, enum err e, const struct answer *answer,
                               const struct err_text *text));
 
 /* True: nothing is aside any more, and over() will not be called. False: a worker is at it; over()
- * comes, or the failure. */
+ * comes. */
 bool aside_withdraw(struct call *call);
