@@ -11,6 +11,8 @@
 
 _Static_assert(V2_BODY_SPARE >= YYJSON_PADDING_SIZE, "in-situ parsing");
 
+enum { NAMES_MAX = 256 }; /* of the names in an error text */
+
 struct request {
     struct v2_reader *reader;
     struct v2_infer_request *ret;
@@ -113,6 +115,31 @@ static enum err read_binary_input(struct v2_reader *reader, const struct tensor_
     return e ? e : v2_blob_read(reader, blob, spec, tensor);
 }
 
+/* "['A','B']" of the specs whose bit in `mask` is `set`, cut when long. */
+static const char *list_names(const struct tensor_spec *specs, size_t count, uint64_t mask,
+                              bool set, char out[NAMES_MAX]) {
+    size_t used = 0;
+    const char *before = "[";
+    for (size_t i = 0; i < count && used < NAMES_MAX; i++) {
+        if (((mask >> i & 1) != 0) == set) {
+            used += (size_t)snprintf(out + used, NAMES_MAX - used, "%s'%s'", before, specs[i].name);
+            before = ",";
+        }
+    }
+    if (used < NAMES_MAX)
+        snprintf(out + used, NAMES_MAX - used, "%s]", used == 0 ? "[" : "");
+    return out;
+}
+
+static enum err fail_name(const struct v2_reader *reader, const char *side, struct str name,
+                          const struct tensor_spec *specs, size_t count) {
+    char names[NAMES_MAX];
+    return err_set(reader->text, ERR_INVALID,
+                   "unexpected inference %s '%.*s' for model '%s': its %ss are %s", side,
+                   V2_NAME_ARG(name), reader->signature->model, side,
+                   list_names(specs, count, 0, false, names));
+}
+
 static enum err read_input(struct request *request, yyjson_val *object) {
     struct v2_reader *reader = request->reader;
     const struct signature *signature = reader->signature;
@@ -129,11 +156,8 @@ static enum err read_input(struct request *request, yyjson_val *object) {
     }
     struct str name = v2_json_str(members[NAME].value);
     size_t index;
-    if (!signature_find_input(signature, name, &index)) {
-        return err_set(reader->text, ERR_INVALID,
-                       "unexpected inference input '%.*s' for model '%s'", V2_NAME_ARG(name),
-                       signature->model);
-    }
+    if (!signature_find_input(signature, name, &index))
+        return fail_name(reader, "input", name, signature->inputs, signature->input_count);
     const struct tensor_spec *spec = &signature->inputs[index];
     if (request->inputs_given & (uint64_t)1 << index) {
         return err_set(reader->text, ERR_INVALID,
@@ -161,36 +185,21 @@ static enum err read_input(struct request *request, yyjson_val *object) {
     return v2_values_read(reader, members[DATA].value, spec, tensor);
 }
 
-/* " ['A','B']" of the inputs whose bit in `mask` is `set`, cut when long. */
-static void list_inputs(const struct signature *signature, uint64_t mask, bool set, char *out,
-                        size_t size) {
-    size_t used = 0;
-    const char *before = "[";
-    out[0] = '\0';
-    for (size_t i = 0; i < signature->input_count && used < size; i++) {
-        if (((mask >> i & 1) != 0) == set) {
-            used += (size_t)snprintf(out + used, size - used, "%s'%s'", before,
-                                     signature->inputs[i].name);
-            before = ",";
-        }
-    }
-    if (used < size)
-        snprintf(out + used, size - used, "%s]", used == 0 ? "[" : "");
-}
-
 static enum err check_inputs(const struct request *request) {
     const struct v2_reader *reader = request->reader;
     const struct signature *signature = reader->signature;
     size_t given = (size_t)__builtin_popcountll(request->inputs_given);
     if (given < signature->input_count) {
-        char got[256];
-        char missing[256];
-        list_inputs(signature, request->inputs_given, true, got, sizeof got);
-        list_inputs(signature, request->inputs_given, false, missing, sizeof missing);
+        const struct tensor_spec *inputs = signature->inputs;
+        size_t count = signature->input_count;
+        char got[NAMES_MAX];
+        char missing[NAMES_MAX];
+        list_names(inputs, count, request->inputs_given, true, got);
+        list_names(inputs, count, request->inputs_given, false, missing);
         return err_set(reader->text, ERR_INVALID,
                        "expected %zu inputs but got %zu inputs for model '%s'. Got inputs %s, but "
                        "missing required inputs %s. Please provide all required inputs.",
-                       signature->input_count, given, signature->model, got, missing);
+                       count, given, signature->model, got, missing);
     }
     const struct tensor *inputs = request->ret->inputs;
     for (size_t i = 1; signature->batchable && i < signature->input_count; i++) {
@@ -241,11 +250,8 @@ static enum err read_output(struct request *request, yyjson_val *object) {
     }
     struct str name = v2_json_str(members[NAME].value);
     size_t index;
-    if (!signature_find_output(signature, name, &index)) {
-        return err_set(reader->text, ERR_INVALID,
-                       "unexpected inference output '%.*s' for model '%s'", V2_NAME_ARG(name),
-                       signature->model);
-    }
+    if (!signature_find_output(signature, name, &index))
+        return fail_name(reader, "output", name, signature->outputs, signature->output_count);
     if (request->outputs_given & (uint64_t)1 << index) {
         return err_set(reader->text, ERR_INVALID, "output '%.*s' already requested for model '%s'",
                        V2_NAME_ARG(name), signature->model);
