@@ -60,6 +60,9 @@ struct engine_ops {
      * otherwise. Thread: any, blocks. */
     enum err (*run)(struct engine_model *model, const struct tensor *inputs, uint64_t output_mask,
                     struct engine_result **ret, struct err_text *text);
+    /* Is it a key of engine_options.session that does something? NULL: the engine cannot tell.
+     * Thread: any. */
+    bool (*knows_setting)(const char *key);
     void (*free)(struct engine **engine);
 };
 

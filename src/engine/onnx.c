@@ -284,6 +284,7 @@ static const struct engine_ops onnx_ops = {.name = "onnxruntime",
                                            .unload = onnx_unload,
                                            .signature = onnx_signature,
                                            .run = onnx_run,
+                                           .knows_setting = onnx_knows_setting,
                                            .free = onnx_free};
 
 static void ORT_API_CALL drop_log(void *context, OrtLoggingLevel level, const char *category,

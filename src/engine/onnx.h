@@ -59,5 +59,7 @@ enum err onnx_signature_read(const struct onnx_engine *engine, const OrtSession 
                              struct signature *ret, struct err_text *text) MUST_CHECK;
 void onnx_signature_done(struct signature *signature);
 
+bool onnx_knows_setting(const char *key);
+
 enum err onnx_run(struct engine_model *model, const struct tensor *inputs, uint64_t output_mask,
                   struct engine_result **ret, struct err_text *text);

@@ -292,6 +292,14 @@ static void test_a_folder_is_no_model(void **state) {
 
 /* ---- options ---- */
 
+static void test_only_keys_of_onnx_runtime_are_known_settings(void **state) {
+    (void)state;
+    assert_true(engine->ops->knows_setting("session.set_denormal_as_zero"));
+    assert_true(engine->ops->knows_setting("mlas.enable_gemm_fastmath_arm64_bfloat16"));
+    assert_false(engine->ops->knows_setting("session.set_denormals_as_zero"));
+    assert_false(engine->ops->knows_setting(""));
+}
+
 static enum err load_with(const struct engine_options *options, struct err_text *text) {
     struct engine_model *model = NULL;
     enum err e = engine->ops->load(engine, test_model("mlp"), options, &model, text);
@@ -462,6 +470,7 @@ int main(void) {
         cmocka_unit_test(test_what_cannot_be_loaded_is_refused_with_the_reason),
         cmocka_unit_test(test_a_web_page_is_called_what_it_is),
         cmocka_unit_test(test_a_folder_is_no_model),
+        cmocka_unit_test(test_only_keys_of_onnx_runtime_are_known_settings),
         cmocka_unit_test(test_execution_settings_are_accepted),
         cmocka_unit_test(test_a_wrong_setting_is_refused_by_name),
         cmocka_unit_test(test_one_session_runs_on_many_threads_at_once),
