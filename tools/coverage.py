@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 # Percent of lines. Pure layers are held higher; raise a floor when a layer has risen above it.
-FLOORS = {"tensor": 95, "protocol": 95, "drift": 95, "base": 90, "config": 90}
+FLOORS = {"tensor": 95, "protocol": 95, "drift": 95, "base": 95, "config": 90}
 
 
 def executed_lines(build):

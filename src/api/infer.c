@@ -125,10 +125,13 @@ static void deadline_passed(struct loop_timer *timer) {
     }
     struct err_text text;
     uint64_t waited = now_of(call) - call->started_ns;
+    bool in_us = waited < NS_PER_MS;
     call_fail(call,
               err_set(&text, ERR_DEADLINE,
-                      "Request timeout expired: no answer from model '%s' after %llu ms",
-                      call->version->model, (unsigned long long)(waited / NS_PER_MS)),
+                      "Request timeout expired: no answer from model '%s' after %llu %s",
+                      call->version->model,
+                      (unsigned long long)(waited / (in_us ? NS_PER_US : NS_PER_MS)),
+                      in_us ? "us" : "ms"),
               &text);
 }
 

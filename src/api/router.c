@@ -93,6 +93,24 @@ static bool method_fits(enum http_method wanted, enum http_method got) {
     return wanted == got || (wanted == HTTP_GET && got == HTTP_HEAD);
 }
 
+/* Does the other listener answer this path? */
+static bool answers_elsewhere(struct str path, unsigned door) {
+    struct str model, version;
+    for (size_t i = 0; i < ARRAY_LEN(routes); i++)
+        if (!(routes[i].doors & door) && pattern_fits(routes[i].pattern, path, &model, &version))
+            return true;
+    return false;
+}
+
+static enum err fail_elsewhere(struct str path, unsigned door, struct err_text *text) {
+    bool management = door == DOOR_DATA;
+    return err_set(text, ERR_NOT_FOUND,
+                   "no such path on this listener: %.*s; the %s listener (port: %s.port) answers "
+                   "it",
+                   STR_ARG(path), management ? "management" : "data",
+                   management ? "management" : "http");
+}
+
 enum err route_find(struct arena *arena, const struct http_request *request, unsigned door,
                     unsigned extra_admin_doors, struct route_match *ret, const char **ret_allow,
                     struct err_text *text) {
@@ -117,6 +135,8 @@ enum err route_find(struct arena *arena, const struct http_request *request, uns
             *ret = match;
         return e;
     }
+    if (allowed == HTTP_OTHER && answers_elsewhere(path, door))
+        return fail_elsewhere(path, door, text);
     if (allowed == HTTP_OTHER)
         return err_set(text, ERR_NOT_FOUND, "no such path: %.*s", STR_ARG(path));
     *ret_allow = allowed == HTTP_POST ? "POST, OPTIONS" : "GET, HEAD, OPTIONS";

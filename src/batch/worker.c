@@ -75,9 +75,11 @@ static struct batch_job *next_job(struct list *jobs) {
 static void finish_late(const struct batch_worker *worker, struct list *late, uint64_t now_ns) {
     for (struct batch_job *job; (job = next_job(late));) {
         job->queue_ns = now_ns - job->submitted_ns;
+        bool in_us = job->queue_ns < NS_PER_MS;
         job->err =
-            err_set(&job->text, ERR_DEADLINE, "Request timeout expired after %llu ms in the queue",
-                    (unsigned long long)(job->queue_ns / NS_PER_MS));
+            err_set(&job->text, ERR_DEADLINE, "Request timeout expired after %llu %s in the queue",
+                    (unsigned long long)(job->queue_ns / (in_us ? NS_PER_US : NS_PER_MS)),
+                    in_us ? "us" : "ms");
         finish(worker, job);
     }
 }

@@ -87,6 +87,7 @@ bool wire_tls(const struct server_config *config, enum door door, struct tls_opt
 }
 
 struct model_manager_options wire_manager(const struct server_config *config) {
+    bool ready_listed = config->ready_policy == (int64_t)READY_LIST;
     return (struct model_manager_options){
         .root = config->repository_path,
         .poll_ns = config->repository_poll_ns,
@@ -96,6 +97,8 @@ struct model_manager_options wire_manager(const struct server_config *config) {
         .explicit_only = config->repository_control == CONFIG_CONTROL_EXPLICIT,
         .startup = (const char *const *)config->repository_startup.items,
         .startup_count = config->repository_startup.count,
+        .ready = (const char *const *)config->ready_models.items,
+        .ready_count = ready_listed ? config->ready_models.count : 0,
     };
 }
 

@@ -65,6 +65,9 @@ struct engine_ops {
      * next run does it, if there was a run far larger than usual since the last time. Thread: any
      * off the serving path, blocks. */
     enum err (*trim)(struct engine_model *model, const struct tensor *inputs);
+    /* Is it a key of engine_options.session that does something? NULL: the engine cannot tell.
+     * Thread: any. */
+    bool (*knows_setting)(const char *key);
     void (*free)(struct engine **engine);
 };
 

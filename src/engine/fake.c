@@ -8,6 +8,7 @@
  *   fail TEXT    every run fails (INTERNAL)          fail_every N     every Nth run fails
  *   poison N     a run fails (INVALID) when a row of input 0 begins with the byte N
  *   rows_limit N a run of more than N rows fails     collapse     outputs have the first row only
+ * It knows every setting whose key does not begin with "unknown.".
  * Output i is input (i modulo the number of inputs), copied: so every answer can be checked.
  * A model is constant after the load but for its counter of runs. Thread: any. */
 #include "engine/engine.h"
@@ -352,12 +353,17 @@ static enum err fake_trim(struct engine_model *base, const struct tensor *inputs
     return ERR_OK;
 }
 
+static bool fake_knows_setting(const char *key) {
+    return strncmp(key, "unknown.", 8) != 0;
+}
+
 static const struct engine_ops fake_ops = {.name = "fake",
                                            .load = fake_load,
                                            .unload = fake_unload,
                                            .signature = fake_signature,
                                            .run = fake_run,
                                            .trim = fake_trim,
+                                           .knows_setting = fake_knows_setting,
                                            .free = fake_free};
 
 struct engine *engine_fake_new(void) {

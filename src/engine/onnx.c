@@ -11,6 +11,7 @@
 #include "base/memory.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -73,10 +74,27 @@ static enum err check_file(const char *path, struct err_text *text) {
     if (!S_ISREG(st.st_mode))
         return err_set(text, ERR_INVALID, "%s is not a file", path);
     if (st.st_size == 0)
-        return err_set(text, ERR_INVALID, "%s is empty", path);
+        return err_set(text, ERR_INVALID, "%s is empty (0 bytes): not an ONNX file", path);
     if (access(path, R_OK) != 0)
         return err_set(text, ERR_INVALID, "%s cannot be read: %s", path, strerrordesc_np(errno));
     return ERR_OK;
+}
+
+/* A download that failed often leaves the error page of a web server. */
+static bool begins_as_html(const char *path) {
+    char begin[64];
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    ssize_t n = fd < 0 ? 0 : read(fd, begin, sizeof begin);
+    if (fd >= 0)
+        close(fd);
+    struct str text = {begin, n > 0 ? (size_t)n : 0};
+    while (text.n > 0 && (unsigned char)*text.p <= ' ')
+        text = (struct str){text.p + 1, text.n - 1};
+    static const struct str marks[] = {{"<!doctype html", 14}, {"<html", 5}, {"<head", 5}};
+    for (size_t i = 0; i < ARRAY_LEN(marks); i++)
+        if (text.n >= marks[i].n && str_eq_nocase((struct str){text.p, marks[i].n}, marks[i]))
+            return true;
+    return false;
 }
 
 static enum err optimization_level(const char *name, GraphOptimizationLevel *ret,
@@ -155,6 +173,20 @@ static enum err make_options(const OrtApi *api, const struct engine_options *fro
     return ERR_OK;
 }
 
+/* ONNX Runtime's parser does not say that the file was never a model. */
+static enum err fail_create(const OrtApi *api, OrtStatus *status, const char *path,
+                            struct err_text *text) {
+    bool unreadable = status && api->GetErrorCode(status) == ORT_INVALID_PROTOBUF;
+    char what[160];
+    struct stat st;
+    snprintf(what, sizeof what, "ONNX Runtime refuses the model");
+    if (unreadable && stat(path, &st) == 0)
+        snprintf(what, sizeof what, "not an ONNX file, or a damaged one (%lld bytes%s)",
+                 (long long)st.st_size, begins_as_html(path) ? ", an HTML page" : "");
+    enum err e = onnx_error(api, status, what, text);
+    return e == ERR_OK ? ERR_OK : ERR_INVALID;
+}
+
 static enum err create_session(struct onnx_engine *engine, const char *path,
                                const struct engine_options *from, OrtSession **ret,
                                struct err_text *text) {
@@ -166,8 +198,7 @@ static enum err create_session(struct onnx_engine *engine, const char *path,
     OrtStatus *status = engine->api->CreateSession(engine->env, path, options, ret);
     pthread_mutex_unlock(&engine->create);
     engine->api->ReleaseSessionOptions(options);
-    e = onnx_error(engine->api, status, "ONNX Runtime refuses the model", text);
-    return e == ERR_OK ? ERR_OK : ERR_INVALID;
+    return fail_create(engine->api, status, path, text);
 }
 
 static enum err make_shrink(const OrtApi *api, OrtRunOptions **ret, struct err_text *text) {
@@ -254,6 +285,7 @@ static const struct engine_ops onnx_ops = {.name = "onnxruntime",
                                            .signature = onnx_signature,
                                            .run = onnx_run,
                                            .trim = onnx_trim,
+                                           .knows_setting = onnx_knows_setting,
                                            .free = onnx_free};
 
 static void ORT_API_CALL drop_log(void *context, OrtLoggingLevel level, const char *category,

@@ -66,5 +66,7 @@ OrtStatus *onnx_make_input(const struct onnx_engine *engine, const struct tensor
 /* A run this many times the usual size is remembered for the next trim. */
 enum { ONNX_PEAK_FACTOR = 4 };
 enum err onnx_trim(struct engine_model *model, const struct tensor *inputs);
+bool onnx_knows_setting(const char *key);
+
 enum err onnx_run(struct engine_model *model, const struct tensor *inputs, uint64_t output_mask,
                   struct engine_result **ret, struct err_text *text);

@@ -41,6 +41,14 @@ static const char *kind_text(ONNXType kind) {
     return "a value of unknown kind";
 }
 
+/* skl2onnx gives a classifier's probabilities as a sequence of maps unless it is told not to. */
+static const char *kind_hint(ONNXType kind, const struct side *side) {
+    bool zipmap = !side->shape_needed && (kind == ONNX_TYPE_SEQUENCE || kind == ONNX_TYPE_MAP);
+    return zipmap ? ": a scikit-learn classifier is exported with zipmap off "
+                    "(options={id(model): {'zipmap': False}})"
+                  : "";
+}
+
 static const char *element_text(ONNXTensorElementDataType element, char *out, size_t size) {
     static const struct {
         ONNXTensorElementDataType element;
@@ -112,8 +120,8 @@ static enum err read_type(const struct side *side, const OrtTypeInfo *type,
         return e;
     }
     if (kind != ONNX_TYPE_TENSOR)
-        return err_set(text, ERR_INVALID, "%s '%s' is %s, the protocol knows tensors only", word,
-                       spec->name, kind_text(kind));
+        return err_set(text, ERR_INVALID, "%s '%s' is %s, the protocol knows tensors only%s", word,
+                       spec->name, kind_text(kind), kind_hint(kind, side));
     const OrtTensorTypeAndShapeInfo *info = NULL;
     e = onnx_error(api, api->CastTypeInfoToTensorInfo(type, &info), word, text);
     return e == ERR_OK ? read_tensor(side, info, spec, text) : e;

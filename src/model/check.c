@@ -7,6 +7,7 @@
 #include "base/num.h"
 #include "model/load.h"
 #include "model/policy.h"
+#include "model/review.h"
 #include "model/scan.h"
 
 #include <inttypes.h>
@@ -20,6 +21,14 @@ struct check {
 static void add_problem(struct check *check, const char *model, const char *what) {
     buffer_add_format(check->report, "%s: %s\n", model, what);
     check->problems++;
+}
+
+static void add_finding(void *context, const char *model, bool problem, const char *what) {
+    struct check *check = context;
+    if (problem)
+        add_problem(check, model, what);
+    else
+        buffer_add_format(check->report, "%s: note: %s\n", model, what);
 }
 
 /* True when it loads. */
@@ -75,6 +84,16 @@ static void check_versions(struct check *check, const struct scan_model *model,
     mem_free(&checked);
 }
 
+static void check_settings(struct check *check, const struct scan_model *model,
+                           const struct model_options *options) {
+    int64_t *numbers = mem_new_array(model->version_count, sizeof *numbers);
+    for (size_t i = 0; i < model->version_count; i++)
+        numbers[i] = model->versions[i].number;
+    review_settings(&(struct review){add_finding, check}, options, check->options->engine,
+                    &(struct review_model){model->name, numbers, model->version_count});
+    mem_free(&numbers);
+}
+
 static void check_model(struct check *check, const struct scan_model *model) {
     const struct model_manager_options *manager = check->options;
     struct model_options options = {0};
@@ -90,13 +109,10 @@ static void check_model(struct check *check, const struct scan_model *model) {
         add_problem(check, model->name, text.s);
         return;
     }
-    bool has_default = options.default_version == 0;
-    for (size_t i = 0; i < model->version_count; i++)
-        has_default |= model->versions[i].number == options.default_version;
     if (model->version_count == 0)
         add_problem(check, model->name, "no version folder (1/model.onnx)");
-    else if (!has_default)
-        add_problem(check, model->name, "versions.default: that version is not there");
+    else
+        check_settings(check, model, &options);
     check_versions(check, model, &options);
     if (manager->free_options)
         manager->free_options(manager->context, &options);
@@ -115,8 +131,10 @@ size_t model_repository_check(const struct model_manager_options *options, struc
     }
     for (size_t i = 0; i < scan.ignored_count; i++) {
         buffer_add_format(report, "%s: ignored: %s\n", scan.ignored[i].path, scan.ignored[i].why);
-        check.problems++;
+        check.problems += !scan.ignored[i].file;
     }
+    if (!scan.trouble)
+        review_names(&(struct review){add_finding, &check}, options, &scan);
     for (size_t i = 0; i < scan.model_count; i++)
         check_model(&check, &scan.models[i]);
     scan_done(&scan);

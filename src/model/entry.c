@@ -285,6 +285,7 @@ void entry_read_settings(struct model_manager *manager, struct model_entry *entr
     entry->options = options;
     entry->has_options = true;
     entry->options_key = options_key(&options);
+    log_settings(manager, entry);
     manager->changed = true; /* perhaps another default version */
 }
 

@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "base/num.h"
 #include "model/load.h"
+#include "model/review.h"
 
 static void begin(const struct model_manager *manager, struct log_line *line, enum log_level level,
                   const char *event) {
@@ -95,8 +96,9 @@ static void log_ignored(struct model_manager *manager, const struct scan *scan) 
         if (told)
             continue;
         struct log_line line;
-        begin(manager, &line, LOG_WARN, "repository_folder_ignored");
-        log_c(&line, "folder", ignored->path);
+        begin(manager, &line, LOG_WARN,
+              ignored->file ? "repository_file_ignored" : "repository_folder_ignored");
+        log_c(&line, ignored->file ? "file" : "folder", ignored->path);
         log_c(&line, "reason", ignored->why);
         log_end(&line);
     }
@@ -105,6 +107,28 @@ static void log_ignored(struct model_manager *manager, const struct scan *scan) 
     mem_free(&manager->ignored);
     manager->ignored = now;
     manager->ignored_count = scan->ignored_count;
+}
+
+static void log_doubt(void *context, const char *model, bool problem, const char *what) {
+    (void)problem;
+    log_model_event(context, LOG_WARN, "model_settings_doubtful", model, what);
+}
+
+void log_settings(struct model_manager *manager, const struct model_entry *entry) {
+    struct review review = {log_doubt, manager};
+    int64_t *numbers = mem_new_array(entry->slot_count, sizeof *numbers);
+    size_t count = 0;
+    for (size_t i = 0; i < entry->slot_count; i++)
+        if (entry->slots[i].present)
+            numbers[count++] = entry->slots[i].number;
+    review_settings(&review, &entry->options, manager->options.engine,
+                    &(struct review_model){entry->name, numbers, count});
+    mem_free(&numbers);
+}
+
+static void log_absent(void *context, const char *model, bool problem, const char *what) {
+    (void)problem;
+    log_model_event(context, LOG_WARN, "configured_model_missing", model, what);
 }
 
 void log_scan(struct model_manager *manager, const struct scan *scan, uint64_t took_ns) {
@@ -122,6 +146,7 @@ void log_scan(struct model_manager *manager, const struct scan *scan, uint64_t t
         log_u64(&line, "models", scan->model_count);
         log_f64(&line, "scan_ms", (double)took_ns / NS_PER_MS, 3);
         log_end(&line);
+        review_names(&(struct review){log_absent, manager}, &manager->options, scan);
     }
     manager->changed |= changed || first;
     if (!scan->trouble)

@@ -46,6 +46,8 @@ struct model_manager_options {
     bool explicit_only; /* load nothing until asked (load calls) */
     const char *const *startup; /* explicit_only: names loaded at the start */
     size_t startup_count;
+    const char *const *ready; /* names that readiness asks for: only to tell of those not there */
+    size_t ready_count;
     uint32_t shards; /* of metrics and statistics; the last is the manager's own */
     struct engine *engine;
     struct batch_pool *pool;

@@ -131,6 +131,8 @@ void log_warmup(const struct model_manager *manager, const struct model_version 
                 const struct load_decision *decision);
 void log_model_event(const struct model_manager *manager, enum log_level level, const char *event,
                      const char *model, const char *reason);
+/* Warns of what a model's settings name and is not there. */
+void log_settings(struct model_manager *manager, const struct model_entry *entry);
 void log_scan(struct model_manager *manager, const struct scan *scan, uint64_t took_ns);
 
 /* Replaces an owned text; both may be NULL. True when it changed. */

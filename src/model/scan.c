@@ -133,7 +133,18 @@ static void ignore(struct reader *reader, const char *path, const char *why) {
     if (!scan->ignored)
         scan->ignored = arena_new(&scan->arena, SCAN_IGNORED_MAX * sizeof *scan->ignored);
     scan->ignored[scan->ignored_count++] =
-        (struct scan_ignored){arena_copy(&scan->arena, str_of(path)), why};
+        (struct scan_ignored){arena_copy(&scan->arena, str_of(path)), why, false};
+}
+
+/* It stands beside many models that come from Triton, where it may stay. */
+static void ignore_triton_settings(struct reader *reader, const char *path) {
+    struct scan *scan = reader->scan;
+    size_t before = scan->ignored_count;
+    ignore(reader, path,
+           "Triton's settings are not read: inputs and outputs come from model.onnx, batching, "
+           "versions and execution settings from model.yaml");
+    if (scan->ignored_count > before)
+        scan->ignored[before].file = true;
 }
 
 /* Only the first trouble is told: it is the one to mend first. */
@@ -258,6 +269,8 @@ static void read_other(struct reader *reader, struct scan_model *model, const ch
         version.trouble = arena_format(arena, "version %s cannot be looked at: %s", name,
                                        error_text(reader, error));
         model->versions[model->version_count++] = version;
+    } else if (kind == KIND_FILE && strcmp(name, "config.pbtxt") == 0) {
+        ignore_triton_settings(reader, inner);
     } else if (kind == KIND_FOLDER) {
         ignore(reader, inner, "a version is a whole number from 1 to 2^63-1 without leading zeros");
     } else if (kind == KIND_OUTSIDE && strcmp(name, "model.yaml") != 0) {

@@ -31,10 +31,11 @@ struct scan_model {
     size_t version_count;
 };
 
-/* A folder that is neither a model nor a version. */
+/* A folder that is neither a model nor a version; or a file that other servers read. */
 struct scan_ignored {
     const char *path; /* below the root */
     const char *why;
+    bool file;
 };
 
 struct scan {

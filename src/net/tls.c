@@ -10,6 +10,7 @@
 #include "net/tls_session.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <pthread.h>
@@ -18,6 +19,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { TLS_FILES = 3 };
 
@@ -73,14 +75,18 @@ static enum err fail_file(struct err_text *text, const char *what, const char *f
     return e;
 }
 
+/* OpenSSL would wait for a pipe's writer, and the control loop with it: regular files only. */
 static enum err check_readable(const char *what, const char *file, struct err_text *text) {
     if (!file)
         return err_set(text, ERR_INVALID, "TLS needs a %s file", what);
-    FILE *opened = fopen(file, "re");
-    if (!opened)
+    int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
         return err_set(text, ERR_INVALID, "TLS %s %s: %s", what, file, strerrordesc_np(errno));
-    fclose(opened);
-    return ERR_OK;
+    struct stat status;
+    bool regular = fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
+    close(fd);
+    return regular ? ERR_OK
+                   : err_set(text, ERR_INVALID, "TLS %s %s: not a regular file", what, file);
 }
 
 /* A key with a passphrase is refused; nobody is there to be asked. */

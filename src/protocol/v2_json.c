@@ -58,6 +58,19 @@ static void pool_free(void *context, void *p) {
     (void)p; /* the arena frees */
 }
 
+/* Binary data that is not announced reads as JSON with something behind it, or as no JSON. */
+static const char *hint_of(const struct v2_reader *reader, const yyjson_read_err *error) {
+    if (reader->has_blobs)
+        return "";
+    if (error->code == YYJSON_READ_ERROR_UNEXPECTED_CONTENT)
+        return ": when binary data follows the JSON, the header Inference-Header-Content-Length "
+               "gives the JSON's length";
+    if (error->code == YYJSON_READ_ERROR_UNEXPECTED_CHARACTER && error->pos == 0)
+        return ": when the body is one raw binary tensor, the header "
+               "'Inference-Header-Content-Length: 0' says so";
+    return "";
+}
+
 enum err v2_json_parse(struct v2_reader *reader, char *json, size_t length, yyjson_val **ret_root) {
     const char *model = reader->signature->model;
     size_t fit = reader->bytes_max / sizeof(yyjson_val);
@@ -82,8 +95,8 @@ enum err v2_json_parse(struct v2_reader *reader, char *json, size_t length, yyjs
         return v2_reader_fail_memory(reader);
     if (!document) {
         return err_set(reader->text, ERR_INVALID,
-                       "failed to parse the request JSON buffer: %s at byte %zu (model '%s')",
-                       error.msg, error.pos, model);
+                       "failed to parse the request JSON buffer: %s at byte %zu (model '%s')%s",
+                       error.msg, error.pos, model, hint_of(reader, &error));
     }
     reader->value_count = yyjson_doc_get_val_count(document);
     *ret_root = yyjson_doc_get_root(document);

@@ -5,6 +5,8 @@
 
 #include <stdio.h>
 
+enum { NAMES_MAX = 256 }; /* of the names in an error text */
+
 void v2_request_init(struct v2_request *request, struct v2_reader *reader,
                      struct v2_infer_request *ret) {
     const struct signature *signature = reader->signature;
@@ -25,17 +27,39 @@ enum err v2_request_check_id(const struct v2_reader *reader, struct str id) {
                    reader->signature->model, id.n, V2_ID_MAX);
 }
 
+/* "['A','B']" of the specs whose bit in `mask` is `set`, cut when long. */
+static const char *list_names(const struct tensor_spec *specs, size_t count, uint64_t mask,
+                              bool set, char out[NAMES_MAX]) {
+    size_t used = 0;
+    const char *before = "[";
+    for (size_t i = 0; i < count && used < NAMES_MAX; i++) {
+        if (((mask >> i & 1) != 0) == set) {
+            used += (size_t)snprintf(out + used, NAMES_MAX - used, "%s'%s'", before, specs[i].name);
+            before = ",";
+        }
+    }
+    if (used < NAMES_MAX)
+        snprintf(out + used, NAMES_MAX - used, "%s]", used == 0 ? "[" : "");
+    return out;
+}
+
+static enum err fail_name(const struct v2_reader *reader, const char *side, struct str name,
+                          const struct tensor_spec *specs, size_t count) {
+    char names[NAMES_MAX];
+    return err_set(reader->text, ERR_INVALID,
+                   "unexpected inference %s '%.*s' for model '%s': its %ss are %s", side,
+                   V2_NAME_ARG(name), reader->signature->model, side,
+                   list_names(specs, count, 0, false, names));
+}
+
 /* ---- Inputs ---- */
 
 enum err v2_request_add_input(struct v2_request *request, struct str name, size_t *ret_index) {
     const struct v2_reader *reader = request->reader;
     const struct signature *signature = reader->signature;
     size_t index;
-    if (!signature_find_input(signature, name, &index)) {
-        return err_set(reader->text, ERR_INVALID,
-                       "unexpected inference input '%.*s' for model '%s'", V2_NAME_ARG(name),
-                       signature->model);
-    }
+    if (!signature_find_input(signature, name, &index))
+        return fail_name(reader, "input", name, signature->inputs, signature->input_count);
     if (request->inputs_given & (uint64_t)1 << index) {
         return err_set(reader->text, ERR_INVALID,
                        "input '%s' already exists in request for model '%s'",
@@ -80,36 +104,21 @@ enum err v2_request_set_shape(const struct v2_reader *reader, const struct tenso
     return tensor_check_spec(tensor, spec, reader->signature, reader->text);
 }
 
-/* "['A','B']" of the inputs whose bit in `mask` is `set`, cut when long. */
-static void list_inputs(const struct signature *signature, uint64_t mask, bool set, char *out,
-                        size_t size) {
-    size_t used = 0;
-    const char *before = "[";
-    out[0] = '\0';
-    for (size_t i = 0; i < signature->input_count && used < size; i++) {
-        if (((mask >> i & 1) != 0) == set) {
-            used += (size_t)snprintf(out + used, size - used, "%s'%s'", before,
-                                     signature->inputs[i].name);
-            before = ",";
-        }
-    }
-    if (used < size)
-        snprintf(out + used, size - used, "%s]", used == 0 ? "[" : "");
-}
-
 enum err v2_request_check_inputs(const struct v2_request *request) {
     const struct v2_reader *reader = request->reader;
     const struct signature *signature = reader->signature;
     size_t given = (size_t)__builtin_popcountll(request->inputs_given);
     if (given < signature->input_count) {
-        char got[256];
-        char missing[256];
-        list_inputs(signature, request->inputs_given, true, got, sizeof got);
-        list_inputs(signature, request->inputs_given, false, missing, sizeof missing);
+        const struct tensor_spec *inputs = signature->inputs;
+        size_t count = signature->input_count;
+        char got[NAMES_MAX];
+        char missing[NAMES_MAX];
+        list_names(inputs, count, request->inputs_given, true, got);
+        list_names(inputs, count, request->inputs_given, false, missing);
         return err_set(reader->text, ERR_INVALID,
                        "expected %zu inputs but got %zu inputs for model '%s'. Got inputs %s, but "
                        "missing required inputs %s. Please provide all required inputs.",
-                       signature->input_count, given, signature->model, got, missing);
+                       count, given, signature->model, got, missing);
     }
     const struct tensor *inputs = request->ret->inputs;
     for (size_t i = 1; signature->batchable && i < signature->input_count; i++) {
@@ -131,11 +140,8 @@ enum err v2_request_add_output(struct v2_request *request, struct str name, size
     const struct v2_reader *reader = request->reader;
     const struct signature *signature = reader->signature;
     size_t index;
-    if (!signature_find_output(signature, name, &index)) {
-        return err_set(reader->text, ERR_INVALID,
-                       "unexpected inference output '%.*s' for model '%s'", V2_NAME_ARG(name),
-                       signature->model);
-    }
+    if (!signature_find_output(signature, name, &index))
+        return fail_name(reader, "output", name, signature->outputs, signature->output_count);
     if (request->outputs_given & (uint64_t)1 << index) {
         return err_set(reader->text, ERR_INVALID, "output '%.*s' already requested for model '%s'",
                        V2_NAME_ARG(name), signature->model);

@@ -196,6 +196,25 @@ def test_check_names_everything_that_is_wrong(repository):
     assert "add_sub" in said
 
 
+def test_a_key_that_onnx_runtime_would_ignore_is_told(repository, start_server):
+    repository.add("add_sub").settings(
+        "add_sub", "execution: {session: {session.set_denormals_as_zero: '1'}}\n")
+    done = run_inferd("check", *as_flags({"repository.path": repository.path}))
+    assert done.returncode == 0 and "session.set_denormals_as_zero" in done.stdout
+    server = start_server({"repository.path": repository.path})
+    (line,) = server.wait_logged("model_settings_doubtful", model="add_sub")
+    assert "session.set_denormals_as_zero" in line["reason"] and line["level"] == "warn"
+
+
+def test_models_that_are_not_there_are_told(repository, start_server):
+    options = {"repository.path": repository.add("add_sub").path, "ready.policy": "list",
+               "ready.models": "add_sub,gone"}
+    done = run_inferd("check", *as_flags(options))
+    assert done.returncode == 1 and "gone: ready.models names it" in done.stdout
+    server = start_server(options, wait="listening")
+    server.wait_logged("configured_model_missing", model="gone")
+
+
 def test_check_of_a_bad_config(config_file):
     done = run_inferd("check", "--config", config_file("http:\n  prot: 1\n"))
     assert done.returncode > 0

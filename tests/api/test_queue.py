@@ -124,6 +124,14 @@ def test_the_deadline_of_a_request_is_504(queued, gate, waits):
     assert queued.infer("slow", ECHO).status == 200
 
 
+def test_a_short_deadline_is_told_in_microseconds(queued, gate):
+    with queued.raw() as raw:
+        reply = raw.post(PATH, numbered(7, parameters={"timeout": 1}))
+        assert reply.status == 504
+        assert " 0 ms" not in reply.error
+        gate.open()
+
+
 def test_the_server_s_deadline(start_server, repository, gate):
     repository.fake("slow", FIXED + gate.directive).settings("slow", NO_WARM_UP)
     server = start_server({"repository.path": repository.path, "engine": "fake", "executors": 1,

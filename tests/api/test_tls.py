@@ -239,3 +239,15 @@ def test_what_cannot_work_refuses_the_start(repository, certificates, tmp_path, 
     assert done.returncode not in (0, None) and done.returncode > 0
     for word in words:
         assert word.format(**names) in done.stderr + done.stdout
+
+
+def test_a_pipe_in_a_certificate_s_place_holds_nothing_up(secured, certificates):
+    server = secured()
+    before = presented(server, certificates)
+    pipe = certificates.folder / "pipe"
+    os.mkfifo(pipe)
+    pipe.rename(certificates.folder / "server.pem")
+    (line,) = server.wait_logged("certificate_reload_failed", what="data")
+    assert "not a regular file" in line["reason"]
+    assert server.get("/livez", listener="management").status == 200
+    assert presented(server, certificates) == before

@@ -186,6 +186,20 @@ static void test_an_unknown_path_is_named(void **state) {
     assert_string_equal(get("/v2/nothing", DOOR_DATA).text.s, "no such path: /v2/nothing");
 }
 
+static void test_a_path_of_the_other_listener_is_not_found_and_says_where_it_is(void **state) {
+    (void)state;
+    struct answer answer = get("/metrics", DOOR_DATA);
+    assert_not_found(answer);
+    assert_string_equal(answer.text.s, "no such path on this listener: /metrics; the management "
+                                       "listener (port: management.port) answers it");
+    answer = post("/v2/models/m/infer", DOOR_MANAGEMENT);
+    assert_not_found(answer);
+    assert_string_equal(answer.text.s, "no such path on this listener: /v2/models/m/infer; the "
+                                       "data listener (port: http.port) answers it");
+    answer = post("/v2/repository/models/m/load", DOOR_DATA);
+    assert_non_null(strstr(answer.text.s, "management.port"));
+}
+
 static void test_head_is_answered_wherever_get_is(void **state) {
     (void)state;
     assert_route(ask(HTTP_HEAD, "HEAD", "/v2/health/live", DOOR_DATA, 0), handle_live, "", "");
@@ -258,6 +272,7 @@ int main(void) {
         ROUTER_TEST(test_one_slash_at_the_end_makes_no_difference),
         ROUTER_TEST(test_what_is_nearly_a_path_is_none),
         ROUTER_TEST(test_an_unknown_path_is_named),
+        ROUTER_TEST(test_a_path_of_the_other_listener_is_not_found_and_says_where_it_is),
         ROUTER_TEST(test_head_is_answered_wherever_get_is),
         ROUTER_TEST(test_another_method_is_refused_with_what_is_allowed),
         ROUTER_TEST(test_names_are_percent_decoded),

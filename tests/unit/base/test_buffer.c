@@ -86,6 +86,25 @@ static void test_a_size_that_would_wrap_is_full(void **state) {
     assert_true(buffer->full);
 }
 
+/* Sanitizers end the program at an allocation that must fail, unless they are told not to. */
+__attribute__((visibility("default"))) const char *__asan_default_options(void) {
+    return "allocator_may_return_null=1";
+}
+
+__attribute__((visibility("default"))) const char *__tsan_default_options(void) {
+    return "allocator_may_return_null=1";
+}
+
+static void test_more_than_there_is_makes_it_full_and_keeps_what_it_has(void **state) {
+    struct buffer *buffer = *state;
+    buffer->max = SIZE_MAX - 1;
+    buffer_add_c(buffer, "ab");
+    assert_null(buffer_reserve(buffer, SIZE_MAX / 2));
+    assert_true(buffer->full);
+    assert_int_equal(buffer->used, 2);
+    assert_memory_equal(buffer->data, "ab", 2);
+}
+
 static void test_clear_makes_room_and_keeps_the_memory(void **state) {
     struct buffer *buffer = *state;
     assert_null(buffer_reserve(buffer, MAX_BYTES + 1));
@@ -245,6 +264,7 @@ int main(void) {
         BUFFER_TEST(test_grows_and_keeps_what_it_has),
         BUFFER_TEST(test_past_the_maximum_it_is_full_and_stays_so),
         BUFFER_TEST(test_a_size_that_would_wrap_is_full),
+        BUFFER_TEST(test_more_than_there_is_makes_it_full_and_keeps_what_it_has),
         BUFFER_TEST(test_clear_makes_room_and_keeps_the_memory),
         BUFFER_TEST(test_done_leaves_an_empty_buffer_of_the_same_maximum),
         BUFFER_TEST(test_reserved_room_can_be_written_and_taken),

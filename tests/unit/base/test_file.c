@@ -72,6 +72,13 @@ static void test_a_pipe_or_a_folder_is_refused_and_not_waited_for(void **state) 
     assert_int_equal(file_read(f->folder, &f->out, &f->text), ERR_INVALID);
 }
 
+/* The own process's memory is a regular file, and nothing is at its beginning. */
+static void test_a_file_that_opens_but_cannot_be_read_is_refused_with_the_reason(void **state) {
+    struct fixture *f = *state;
+    assert_int_equal(file_read("/proc/self/mem", &f->out, &f->text), ERR_INVALID);
+    assert_string_equal(f->text.s, "cannot read '/proc/self/mem': Input/output error");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_reads_all_of_a_file_up_to_the_buffers_maximum, set_up,
@@ -81,6 +88,9 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_a_missing_file_is_not_found, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_pipe_or_a_folder_is_refused_and_not_waited_for,
                                         set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            test_a_file_that_opens_but_cannot_be_read_is_refused_with_the_reason, set_up,
+            tear_down),
     };
     return cmocka_run_group_tests_name("file", tests, NULL, NULL);
 }

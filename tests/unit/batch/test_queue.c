@@ -291,6 +291,21 @@ static void test_a_job_of_the_turn_past_its_deadline_does_not_run(void **state) 
     bench_done(&bench);
 }
 
+static void test_a_wait_below_a_millisecond_is_told_in_microseconds(void **state) {
+    (void)state;
+    struct bench bench;
+    bench_init(&bench, BENCH_MODEL, &bench_options, NULL);
+    bench_make_quick(&bench);
+    struct request late;
+    request_init(&late, &bench.owner, 1, 1, 1);
+    late.job.deadline_ns = bench.clock.now_ns + 1;
+    request_submit(&late, bench.queue, bench.turn);
+    bench.clock.now_ns += 999 * NS_PER_US;
+    batch_turn_run(bench.turn);
+    request_check_error(&late, ERR_DEADLINE, "Request timeout expired after 999 us in the queue");
+    bench_done(&bench);
+}
+
 static void test_a_queued_job_past_its_deadline_does_not_run(void **state) {
     (void)state;
     struct bench bench;
@@ -444,6 +459,7 @@ int main(void) {
         cmocka_unit_test(test_jobs_beyond_the_bound_are_refused_at_once),
         cmocka_unit_test(test_the_bound_counts_jobs_of_the_turn),
         cmocka_unit_test(test_a_job_of_the_turn_past_its_deadline_does_not_run),
+        cmocka_unit_test(test_a_wait_below_a_millisecond_is_told_in_microseconds),
         cmocka_unit_test(test_a_queued_job_past_its_deadline_does_not_run),
         cmocka_unit_test(test_the_first_measurement_is_the_average),
         cmocka_unit_test(test_one_preempted_run_does_not_make_a_model_slow_but_many_do),

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static struct engine *engine;
 
@@ -248,22 +249,38 @@ static void test_what_cannot_be_loaded_is_refused_with_the_reason(void **state) 
         const char *name;
         const char *part;
     } rows[] = {{"missing", "model.onnx is missing"},
-                {"empty", "model.onnx is empty"},
-                {"truncated", "Protobuf parsing failed"},
-                {"random", "Protobuf parsing failed"},
-                {"text", "Protobuf parsing failed"},
+                {"empty", "model.onnx is empty (0 bytes): not an ONNX file"},
+                {"truncated", "not an ONNX file, or a damaged one ("},
+                {"random", "not an ONNX file, or a damaged one ("},
+                {"text", "not an ONNX file, or a damaged one ("},
                 {"unsupported", "NoSuchOperator"},
                 {"future_opset", "failed:ONNX Runtime only"},
                 {"mistyped", "bound to different types"},
                 {"external_missing", "weights.bin"},
                 {"external_escape", "escapes model directory"},
-                {"sequence", "output 'OUTPUT0' is a sequence"}};
+                {"sequence", "output 'OUTPUT0' is a sequence, the protocol knows tensors only: a "
+                             "scikit-learn classifier is exported with zipmap off "
+                             "(options={id(model): {'zipmap': False}})"}};
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct err_text text;
         refuse(engine, broken_model(rows[i].name), &text);
         assert_contains(text.s, rows[i].part);
         assert_null(strstr(text.s, "/onnxruntime_src/"));
     }
+}
+
+static void test_a_web_page_is_called_what_it_is(void **state) {
+    (void)state;
+    static const char page[] = "\n<!DOCTYPE HTML><title>404</title>";
+    char path[] = "/tmp/inferd-test-onnx-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, page, sizeof page - 1), sizeof page - 1);
+    close(fd);
+    struct err_text text;
+    refuse(engine, path, &text);
+    unlink(path);
+    assert_contains(text.s, "not an ONNX file, or a damaged one (34 bytes, an HTML page): ");
 }
 
 static void test_a_folder_is_no_model(void **state) {
@@ -274,6 +291,14 @@ static void test_a_folder_is_no_model(void **state) {
 }
 
 /* ---- options ---- */
+
+static void test_only_keys_of_onnx_runtime_are_known_settings(void **state) {
+    (void)state;
+    assert_true(engine->ops->knows_setting("session.set_denormal_as_zero"));
+    assert_true(engine->ops->knows_setting("mlas.enable_gemm_fastmath_arm64_bfloat16"));
+    assert_false(engine->ops->knows_setting("session.set_denormals_as_zero"));
+    assert_false(engine->ops->knows_setting(""));
+}
 
 static enum err load_with(const struct engine_options *options, struct err_text *text) {
     struct engine_model *model = NULL;
@@ -502,7 +527,9 @@ int main(void) {
         cmocka_unit_test(test_inputs_the_model_refuses_are_invalid_with_its_reason),
         cmocka_unit_test(test_a_model_works_after_a_failed_run),
         cmocka_unit_test(test_what_cannot_be_loaded_is_refused_with_the_reason),
+        cmocka_unit_test(test_a_web_page_is_called_what_it_is),
         cmocka_unit_test(test_a_folder_is_no_model),
+        cmocka_unit_test(test_only_keys_of_onnx_runtime_are_known_settings),
         cmocka_unit_test(test_execution_settings_are_accepted),
         cmocka_unit_test(test_a_wrong_setting_is_refused_by_name),
         cmocka_unit_test(test_one_session_runs_on_many_threads_at_once),

@@ -61,7 +61,7 @@ static void test_each_problem_has_its_line(void **state) {
     place_write(&keeper.place, "f/model.yaml", "default 5\n");
     place_write(&keeper.place, "g/1/model.onnx", FAKE_MODEL);
     place_write(&keeper.place, "g/model.yaml", "listed 3\n");
-    assert_int_equal(check(), 7);
+    assert_int_equal(check(), 8);
     expect("a version 2: ");
     expect("no such operator");
     expect("a version 1: ok"); /* what would serve in its place */
@@ -69,8 +69,35 @@ static void test_each_problem_has_its_line(void **state) {
     expect("c: model.yaml: 'bad' is bad");
     expect("d: no version folder");
     expect("e/v1: ignored: ");
-    expect("f: versions.default: that version is not there");
+    expect("f: versions.default: version 5 is not there");
     expect("g: its version policy wants none");
+    expect("g: versions.listed: version 3 is not there");
+}
+
+static void test_what_the_configuration_names_must_be_there(void **state) {
+    (void)state;
+    static const char *const startup[] = {"a", "gone"};
+    static const char *const ready[] = {"away", "a"};
+    place_write(&keeper.place, "a/1/model.onnx", FAKE_MODEL);
+    keeper.options.startup = startup;
+    keeper.options.startup_count = 2;
+    assert_int_equal(check(), 0); /* everything is loaded: the list is not used */
+    keeper.options.explicit_only = true;
+    keeper.options.ready = ready;
+    keeper.options.ready_count = 2;
+    assert_int_equal(check(), 2);
+    expect("gone: repository.startup names it, but the repository has no such model");
+    expect("away: ready.models names it, but the repository has no such model");
+}
+
+static void test_what_may_be_right_all_the_same_is_a_note(void **state) {
+    (void)state;
+    place_write(&keeper.place, "a/1/model.onnx", FAKE_MODEL);
+    place_write(&keeper.place, "a/model.yaml", "setting unknown.key\n");
+    place_write(&keeper.place, "a/config.pbtxt", "max_batch_size: 8\n");
+    assert_int_equal(check(), 0);
+    expect("a: note: execution.session: the key 'unknown.key' is not one that this server knows");
+    expect("a/config.pbtxt: ignored: Triton's settings are not read");
 }
 
 static void test_an_empty_or_missing_repository_is_a_problem(void **state) {
@@ -88,6 +115,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_a_sound_repository_has_no_problems),
         TEST(test_each_problem_has_its_line),
+        TEST(test_what_the_configuration_names_must_be_there),
+        TEST(test_what_may_be_right_all_the_same_is_a_note),
         TEST(test_an_empty_or_missing_repository_is_a_problem),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

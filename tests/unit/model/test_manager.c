@@ -205,6 +205,27 @@ static void test_folders_that_are_no_models_are_warned_of_once(void **state) {
     assert_int_equal(keeper_count_log(&keeper, "repository_folder_ignored", "m/v1"), 1);
 }
 
+static void test_what_settings_name_and_is_not_there_is_warned_of_once(void **state) {
+    (void)state;
+    static const char *const ready[] = {"away", "m"};
+    keeper.options.ready = ready;
+    keeper.options.ready_count = 2;
+    place_write(&keeper.place, "m/1/model.onnx", FAKE_MODEL);
+    place_write(&keeper.place, "m/config.pbtxt", "x");
+    place_write(&keeper.place, "m/model.yaml", "listed 1\nlisted 3\nsetting unknown.key\n");
+    keeper_start(&keeper);
+    keeper_wait(&keeper, "m=1");
+    place_write(&keeper.place, "n/1/model.onnx", FAKE_MODEL);
+    keeper_wait(&keeper, "n=1");
+    keeper_wait_log(&keeper, "configured_model_missing", "\"model\":\"away\"");
+    keeper_wait_log(&keeper, "repository_file_ignored", "m/config.pbtxt");
+    keeper_wait_log(&keeper, "model_settings_doubtful", "versions.listed: version 3 is not there");
+    keeper_wait_log(&keeper, "model_settings_doubtful", "'unknown.key'");
+    assert_int_equal(keeper_count_log(&keeper, "configured_model_missing", ""), 1);
+    assert_int_equal(keeper_count_log(&keeper, "repository_file_ignored", ""), 1);
+    assert_int_equal(keeper_count_log(&keeper, "model_settings_doubtful", ""), 2);
+}
+
 static void test_metrics_follow_the_versions(void **state) {
     (void)state;
     place_write(&keeper.place, "m/1/model.onnx", FAKE_MODEL);
@@ -310,6 +331,7 @@ int main(void) {
         TEST(test_new_files_that_fail_leave_the_old_ones_serving),
         TEST(test_a_lost_root_keeps_what_is_loaded_and_comes_back),
         TEST(test_folders_that_are_no_models_are_warned_of_once),
+        TEST(test_what_settings_name_and_is_not_there_is_warned_of_once),
         TEST(test_metrics_follow_the_versions),
         TEST(test_a_model_that_warm_up_cannot_run_is_ready_without_batching),
         TEST(test_stopping_in_the_middle_of_loads_is_clean),

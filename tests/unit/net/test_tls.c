@@ -383,6 +383,19 @@ static void test_names_the_file_that_cannot_be_used(void **state) {
     check_new_fails(NULL, file("server.key"), NULL, "TLS needs a certificate file");
 }
 
+/* Opening a pipe without a writer would wait for one, here for ever. */
+static void test_refuses_what_is_not_a_regular_file_without_waiting(void **state) {
+    (void)state;
+    identity_write(&server_identity, file("server.pem"), file("server.key"));
+    assert_int_equal(mkfifo(file("pipe"), 0600), 0);
+    check_new_fails(file("pipe"), file("server.key"), NULL, "pipe: not a regular file");
+    check_new_fails(file("server.pem"), file("pipe"), NULL, "pipe: not a regular file");
+    check_new_fails(file("server.pem"), file("server.key"), file("pipe"),
+                    "pipe: not a regular file");
+    check_new_fails(folder, file("server.key"), NULL, ": not a regular file");
+    unlink(file("pipe"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_serves_tls_1_2_and_1_3),
@@ -398,6 +411,7 @@ int main(void) {
         cmocka_unit_test(test_cancels_when_the_client_says_goodbye),
         cmocka_unit_test(test_takes_a_new_certificate_when_the_files_change),
         cmocka_unit_test(test_names_the_file_that_cannot_be_used),
+        cmocka_unit_test(test_refuses_what_is_not_a_regular_file_without_waiting),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -257,7 +257,7 @@ static void test_what_does_not_fit_the_model_is_refused(void **state) {
     expect_refused(DATATYPE_UINT8, MESSAGE(twice),
                    "unexpected shape for input 'X' for model 'm'...");
     expect_refused(DATATYPE_UINT8, MESSAGE(unknown_input),
-                   "unexpected inference input 'Q' for model 'm'");
+                   "unexpected inference input 'Q' for model 'm': its inputs are ['X']");
     expect_refused(DATATYPE_UINT8, MESSAGE(bad_datatype),
                    "Unable to parse 'datatype': input 'X' for model 'm' expected 'UINT8', got the "
                    "unknown datatype 'FLOAT'");

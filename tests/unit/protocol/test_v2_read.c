@@ -117,7 +117,8 @@ static void test_text_that_is_not_json_is_refused_with_the_place(void **state) {
         {"{\"inputs\":[1,]}", "failed to parse the request JSON buffer: ..."},
         {"{\"inputs\":[" DATA_X "]} x",
          "failed to parse the request JSON buffer: unexpected content "
-         "after document at byte 71 (model 'm')"},
+         "after document at byte 71 (model 'm'): when binary data follows the JSON, the header "
+         "Inference-Header-Content-Length gives the JSON's length"},
         {"{\"inputs\":[" DATA_X, "failed to parse the request JSON buffer: unexpected end of ..."},
         {"{\"id\":\"\xff\"}", "failed to parse the request JSON buffer: invalid UTF-8 encoding in "
                               "string at byte 7 (model 'm')"},
@@ -132,6 +133,16 @@ static void test_text_that_is_not_json_is_refused_with_the_place(void **state) {
     struct v2_fixture f;
     init_one(&f);
     EXPECT_BAD(&f, rows);
+    v2_fixture_done(&f);
+}
+
+static void test_binary_data_without_its_header_is_told_of_the_header(void **state) {
+    (void)state;
+    struct v2_fixture f;
+    init_one(&f);
+    assert_int_equal(v2_fixture_read_json(&f, "\x01\x02\x03\x04"), ERR_INVALID);
+    assert_non_null(strstr(f.text.s, "when the body is one raw binary tensor, the header "
+                                     "'Inference-Header-Content-Length: 0' says so"));
     v2_fixture_done(&f);
 }
 
@@ -204,9 +215,10 @@ static void test_inputs_must_be_the_models_each_once(void **state) {
          "inputs ['X']. Please provide all required inputs."},
         {"{\"inputs\":[" DATA_X "," DATA_X "]}",
          "input 'X' already exists in request for model 'm'"},
-        {"{\"inputs\":[{\"name\":\"x\"}]}", "unexpected inference input 'x' for model 'm'"},
+        {"{\"inputs\":[{\"name\":\"x\"}]}",
+         "unexpected inference input 'x' for model 'm': its inputs are ['X','Y']"},
         {"{\"inputs\":[" DATA_X "," DATA_Y ",{\"name\":\"\"}]}",
-         "unexpected inference input '' for model 'm'"},
+         "unexpected inference input '' for model 'm': its inputs are ['X','Y']"},
         {"{\"inputs\":[" DATA_X
          ",{\"name\":\"Y\",\"shape\":[2,1],\"datatype\":\"INT64\",\"data\":[3,4]}]}",
          "input 'Y' batch size does not match other inputs for 'm'. Expected 1 (as input 'X'), got "
@@ -306,9 +318,9 @@ static void test_outputs_must_be_the_models_each_at_most_once(void **state) {
     (void)state;
     static const struct bad rows[] = {
         {"{\"outputs\":[{\"name\":\"C\"}],\"inputs\":[]}",
-         "unexpected inference output 'C' for model 'm'"},
+         "unexpected inference output 'C' for model 'm': its outputs are ['A','B']"},
         {"{\"outputs\":[{\"name\":\"X\"}],\"inputs\":[]}",
-         "unexpected inference output 'X' for model 'm'"},
+         "unexpected inference output 'X' for model 'm': its outputs are ['A','B']"},
         {"{\"outputs\":[{\"name\":\"A\"},{\"name\":\"B\"},{\"name\":\"A\"}],\"inputs\":[]}",
          "output 'A' already requested for model 'm'"},
     };
@@ -489,6 +501,7 @@ int main(void) {
         cmocka_unit_test(test_an_empty_id_is_an_id),
         cmocka_unit_test(test_an_id_may_have_1024_bytes_and_no_more),
         cmocka_unit_test(test_text_that_is_not_json_is_refused_with_the_place),
+        cmocka_unit_test(test_binary_data_without_its_header_is_told_of_the_header),
         cmocka_unit_test(test_members_of_a_wrong_type_are_refused),
         cmocka_unit_test(test_a_member_that_comes_twice_is_refused),
         cmocka_unit_test(test_inputs_must_be_the_models_each_once),
