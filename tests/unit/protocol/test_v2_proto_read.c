@@ -270,7 +270,7 @@ static void test_what_does_not_fit_the_model_is_refused(void **state) {
                    "unexpected shape for input 'X' for model 'm'...");
     expect_refused(DATATYPE_INT8, MESSAGE(typed_uint8), "...");
     expect_refused(DATATYPE_UINT8, MESSAGE(unknown_output),
-                   "unexpected inference output 'Q' for model 'm'");
+                   "unexpected inference output 'Q' for model 'm': its outputs are ['A']");
     expect_refused(DATATYPE_UINT8, STR("\x0a\1m"),
                    "expected 1 inputs but got 0 inputs for model "
                    "'m'. Got inputs [], but missing required "
