@@ -51,8 +51,8 @@ enum { V2_PROTO_PARTS_MAX = GRPC_PARTS_MAX };
 /* Writes a ModelInferResponse, with its gRPC prefix, as pieces in the order of the wire: arena
  * memory and views of the outputs' data (small outputs are copied, and large ones too once there
  * are more than parts[] can list). `stream` wraps it as the infer_response of a
- * ModelStreamInferResponse with the parameter triton_final_response. ERR_INTERNAL: more than gRPC
- * can send (4 GiB), or no memory. */
+ * ModelStreamInferResponse with the parameter triton_final_response. ERR_INTERNAL: over 2 GiB,
+ * which no protobuf reader takes; ERR_NO_MEMORY. */
 enum err v2_proto_infer_write(struct arena *arena, const struct v2_infer_response *response,
                               bool stream, struct str parts[V2_PROTO_PARTS_MAX],
                               size_t *ret_part_count, struct err_text *text) MUST_CHECK;
