@@ -185,3 +185,41 @@ void bench_assert_load(const struct bench *bench, uint32_t waiting, uint32_t run
     assert_int_equal(found_waiting, waiting);
     assert_int_equal(found_running, running);
 }
+
+/* ---- rows ---- */
+
+void bench_init_row(struct request *request, struct bench *bench, uint64_t priority) {
+    request_init(request, &bench->owner, 1, 1, (int8_t)priority);
+    request->job.priority = priority;
+}
+
+void bench_submit_rows(struct request *requests, uint32_t count, struct bench *bench) {
+    for (uint32_t i = 0; i < count; i++) {
+        bench_init_row(&requests[i], bench, 0);
+        request_submit(&requests[i], bench->queue, bench->turn);
+    }
+}
+
+/* The executor is inside a run of `first`; what is submitted now waits. */
+void bench_hold(struct bench *bench, struct request *first) {
+    engine_fake_hold(bench->engine, true);
+    bench_init_row(first, bench, 1);
+    request_submit(first, bench->queue, NULL);
+    bench_wait_held(bench, 1);
+}
+
+void bench_release(struct bench *bench, unsigned done) {
+    engine_fake_hold(bench->engine, false);
+    owner_wait(&bench->owner, done);
+}
+
+void requests_check_answers(struct request *requests, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++)
+        request_check_answer(&requests[i]);
+}
+
+struct batch_options delayed(uint64_t delay_ns) {
+    struct batch_options options = bench_options;
+    options.rules.delay_ns = delay_ns;
+    return options;
+}

@@ -84,3 +84,15 @@ void bench_make_quick(struct bench *bench);
 /* Waits until `count` runs are inside the held engine. */
 void bench_wait_held(const struct bench *bench, uint32_t count);
 void bench_assert_load(const struct bench *bench, uint32_t waiting, uint32_t running);
+
+/* A request of one row and column. */
+void bench_init_row(struct request *request, struct bench *bench, uint64_t priority);
+/* Initialises and submits so many, without a priority. */
+void bench_submit_rows(struct request *requests, uint32_t count, struct bench *bench);
+/* The executor is inside a run of `first`; what is submitted now waits. */
+void bench_hold(struct bench *bench, struct request *first);
+/* Lets it go on, until so many are done. */
+void bench_release(struct bench *bench, unsigned done);
+void requests_check_answers(struct request *requests, uint32_t count);
+/* bench_options with a delay. */
+struct batch_options delayed(uint64_t delay_ns);
