@@ -67,6 +67,17 @@ def bench_command(inferd, server, workload, case, seconds):
     return command + ([f"--streams={streams}"] if streams > 1 else [])
 
 
+def read_result(text):
+    """What a trial keeps of `inferd bench`'s JSON."""
+    (step,) = json.loads(text)["steps"]
+    latency = step["latency_us"]
+    return {"requests": step["requests"], "seconds": step["seconds"],
+            "requests_per_second": step["requests_per_second"],
+            "cpu_us": step["server_cpu_us_per_request"], "p50_us": latency.get("p50"),
+            "p99_us": latency.get("p99"), "max_us": latency["max"],
+            "client_bound": step["client_bound"]}
+
+
 def load(client, server, workload, case, seconds, cores):
     """One run of the client against a server: what it says, and what the server spent on it."""
     server_core, client_core = cores
@@ -74,7 +85,7 @@ def load(client, server, workload, case, seconds, cores):
     command = bench_command(client, server, workload, case, seconds)
     busy, steal = machine.core_busy_ticks(server_core)
     began = time.monotonic()
-    command.append("--server-pid=" + ",".join(map(str, server.pids)))
+    command.append(f"--server-pid={server.pids[0]}")  # its children are counted with it
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False,
                           preexec_fn=machine.placed_on(client_core) if client_core is not None
                           else None)

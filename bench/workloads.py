@@ -32,11 +32,10 @@ class Workload:
             self.bare_inputs.append(f"{name}:{datatype}:{'x'.join(map(str, shape))}:{file}")
 
 
-def noise(count, seed):
-    """Reals between 0 and 1 as a client would send them: shortest decimals of 32-bit numbers."""
+def pixels(count, seed):
+    """Reals between -1 and 1 with four digits, as a client sends a normalised image."""
     made = random.Random(seed)
-    single = [struct.unpack("f", struct.pack("f", made.random()))[0] for _ in range(count)]
-    return [float(f"{value:.9g}") for value in single]
+    return [round(made.uniform(-1, 1), 4) for _ in range(count)]
 
 
 def cache():
@@ -67,7 +66,7 @@ def all_of_them(folder):
         size *= dimension
     image = Workload("image", "image (MobileNetV3-like, 48×192)", "image",
                      models / "image/1/model.onnx",
-                     [("x", "FP32", list(IMAGE_SHAPE), noise(size, 7))])
+                     [("x", "FP32", list(IMAGE_SHAPE), pixels(size, 7))])
     found = [demonstration(), text, image]
     repository = folder / "repository"
     for workload in found:
