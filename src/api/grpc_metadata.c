@@ -35,7 +35,8 @@ void rpc_server_ready(struct call *call) {
 
 void rpc_server_metadata(struct call *call) {
     const struct service_options *options = &call->loop->service->options;
-    Inference__ServerMetadataResponse response = INFERENCE__SERVER_METADATA_RESPONSE__INIT;
+    Inference__ServerMetadataResponse response;
+    inference__server_metadata_response__init(&response);
     response.name = text_of(call, options->server_name);
     response.version = text_of(call, options->version);
     response.n_extensions = metadata_extension_count;
@@ -105,7 +106,8 @@ void rpc_model_metadata(struct call *call) {
         return;
     }
     const struct signature *signature = &call->version->signature;
-    Inference__ModelMetadataResponse response = INFERENCE__MODEL_METADATA_RESPONSE__INIT;
+    Inference__ModelMetadataResponse response;
+    inference__model_metadata_response__init(&response);
     const char **versions;
     response.name = text_of(call, model->name);
     response.platform = text_of(call, metadata_platform);
@@ -192,7 +194,8 @@ void rpc_model_config(struct call *call) {
     const struct signature *signature = &version->signature;
     bool batching = version->batching && signature->batchable;
     Inference__ModelConfigResponse response = INFERENCE__MODEL_CONFIG_RESPONSE__INIT;
-    Inference__ModelConfig config = INFERENCE__MODEL_CONFIG__INIT;
+    Inference__ModelConfig config;
+    inference__model_config__init(&config);
     Inference__ModelDynamicBatching dynamic = INFERENCE__MODEL_DYNAMIC_BATCHING__INIT;
     Inference__ModelResponseCache cache = INFERENCE__MODEL_RESPONSE_CACHE__INIT;
     response.config = &config;
