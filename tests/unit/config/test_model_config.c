@@ -51,7 +51,10 @@ static void test_every_option_is_read(void **state) {
     (void)state;
     struct model_config config;
     assert_reads("versions: {policy: listed, listed: [3, 1], default: 1}\n"
-                 "batching: {mode: off, rows_max: 4, queue_max: 9, inline_max: 1ms}\n"
+                 "batching:\n  mode: off\n  rows_max: 4\n  queue_max: 9\n  inline_max: 1ms\n"
+                 "  delay_max: 2ms\n  preferred_sizes: [2, 3]\n  priority_levels: 5\n"
+                 "  default_priority_level: 2\n  priority_queue_max: [7]\n  timeout: 3s\n"
+                 "  timeout_action: continue\n  allow_timeout_override: false\n"
                  "execution:\n"
                  "  intra_op_threads: 2\n  inter_op_threads: 3\n  graph_optimization: basic\n"
                  "  spinning: true\n  memory_arena: false\n  memory_pattern: false\n"
@@ -66,6 +69,15 @@ static void test_every_option_is_read(void **state) {
     assert_int_equal(config.batching_rows_max, 4);
     assert_int_equal(config.batching_queue_max, 9);
     assert_int_equal(config.batching_inline_ns_max, 1000000);
+    assert_int_equal(config.batching_delay_ns_max, 2000000);
+    assert_int_equal(config.batching_preferred_sizes.count, 2);
+    assert_int_equal(config.batching_preferred_sizes.items[1], 3);
+    assert_int_equal(config.batching_priority_levels, 5);
+    assert_int_equal(config.batching_default_priority_level, 2);
+    assert_int_equal(config.batching_priority_queue_max.items[0], 7);
+    assert_int_equal(config.batching_timeout_ns, 3000000000);
+    assert_int_equal(config.batching_timeout_action, 1);
+    assert_false(config.batching_allow_timeout_override);
     assert_int_equal(config.execution_intra_op_threads, 2);
     assert_int_equal(config.execution_inter_op_threads, 3);
     assert_int_equal(config.execution_graph_optimization, 1);
