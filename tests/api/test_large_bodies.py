@@ -12,17 +12,18 @@ import pytest
 from testenv import until
 from testenv.v2 import answer, request, tensor
 
-PATH = "/v2/models/identity_fp32/infer"
+pytestmark = pytest.mark.tsan
+PATH = "/v2/models/echo/infer"
 COLUMNS = 1024
 ALIVE = "/v2/health/live"
 
 
 @pytest.fixture
 def started(start_server, repository):
-    repository.add("identity_fp32")
+    repository.fake("echo", "input INPUT0 FP32 [-1,-1]\noutput OUTPUT0 FP32 [-1,-1]\n")
 
     def start(**options):
-        return start_server({"repository.path": repository.path, "loops": 1,
+        return start_server({"repository.path": repository.path, "engine": "fake", "loops": 1,
                              "compression.bytes_max": "64Mi",
                              **{key.replace("__", "."): value for key, value in options.items()}})
     return start
@@ -71,11 +72,11 @@ def test_a_large_json_body_is_read_by_a_worker(started):
     server = started()
     body = small_answer(2048)
     with Shares(server) as cpu:
-        reply = server.infer("identity_fp32", body)
+        reply = server.infer("echo", body)
     assert reply.status == 400
-    assert "identity_fp32" in reply.json["error"]
+    assert "echo" in reply.json["error"]
     with Shares(server) as small:
-        assert server.infer("identity_fp32", body_of(1)).status == 200
+        assert server.infer("echo", body_of(1)).status == 200
     assert cpu.work > 0
     assert small.work == 0
 
@@ -86,7 +87,7 @@ def test_a_large_json_answer_is_written_by_a_worker(started):
     head = json.dumps(request(tensor("INPUT0", "FP32", rows.shape, None,
                                      binary_data_size=rows.nbytes))).replace('"data": null, ', "")
     with Shares(server) as cpu:
-        reply = server.infer("identity_fp32", head.encode() + rows.tobytes(),
+        reply = server.infer("echo", head.encode() + rows.tobytes(),
                              {"Inference-Header-Content-Length": str(len(head))})
     assert answer(reply)["OUTPUT0"] == [0.1] * rows.size
     assert cpu.work > 0
@@ -96,10 +97,10 @@ def test_a_large_json_answer_is_written_by_a_worker(started):
 def test_a_large_answer_is_compressed_by_a_worker(started, coding):
     server = started(limits__loop_parse_max="64Ki")
     with Shares(server) as cpu:
-        plain = server.infer("identity_fp32", body_of(4))
+        plain = server.infer("echo", body_of(4))
     assert cpu.work == 0
     with Shares(server) as cpu:
-        reply = server.infer("identity_fp32", body_of(4), {"Accept-Encoding": coding})
+        reply = server.infer("echo", body_of(4), {"Accept-Encoding": coding})
     assert reply.header("Content-Encoding") == coding
     assert len(reply.body) < len(plain.body) / 10
     assert cpu.work > 0
@@ -139,22 +140,22 @@ def test_clients_that_go_away_are_counted_and_the_next_one_is_served(started):
     for name in ("one", "two"):
         (line,) = until(lambda name=name: server.logged("request", request_id=name), 60)
         assert line["status"] == 499
-    assert server.infer("identity_fp32", body_of(600)).status == 200
+    assert server.infer("echo", body_of(600)).status == 200
 
 
 def test_a_deadline_that_passes_meanwhile_is_answered(started):
     server = started(limits__request_timeout="1ms")
-    reply = server.infer("identity_fp32", gzip.compress(body_of(4096), 1),
+    reply = server.infer("echo", gzip.compress(body_of(4096), 1),
                          {"Content-Encoding": "gzip"})
     assert reply.status == 504
-    assert "identity_fp32" in reply.json["error"]
+    assert "echo" in reply.json["error"]
     assert server.get(ALIVE).status == 200
 
 
 def test_zero_gives_everything_to_the_workers(started):
     server = started(limits__loop_parse_max=0)
     with Shares(server) as cpu:
-        assert answer(server.infer("identity_fp32", body_of(1)))["OUTPUT0"] == [0.25] * COLUMNS
+        assert answer(server.infer("echo", body_of(1)))["OUTPUT0"] == [0.25] * COLUMNS
     assert cpu.work > 0
 
 
