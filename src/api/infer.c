@@ -55,7 +55,7 @@ static void send_response(struct call *call, enum err e, const struct answer *an
 
 static void write_response(struct call *call, struct infer *infer) {
     const struct v2_infer_request *request = &infer->request;
-    struct tensor outputs[SIGNATURE_TENSORS_MAX];
+    struct tensor *outputs = arena_new(call->arena, request->output_count * sizeof *outputs);
     for (size_t i = 0; i < request->output_count; i++)
         outputs[i] = batch_job_output(&infer->job, request->outputs[i].index);
     struct v2_infer_response response = {

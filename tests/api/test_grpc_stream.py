@@ -310,6 +310,36 @@ def test_cancelling_a_call_frees_its_place(served, gate):
     until(lambda: server.metrics().value("inferd_requests_total", model="slow", code="499") == 3)
 
 
+def test_a_stream_may_be_silent_for_long_and_then_send_much(start_server, repository):
+    """The time limits of bodies are for requests that are to end."""
+    repository.fake("echo", "input INPUT0 FP32 [-1,-1]\noutput OUTPUT0 FP32 [-1,-1]\n")
+    server = start_server({"repository.path": repository.path, "engine": "fake",
+                           "limits.body_timeout": "200ms", "limits.header_timeout": "200ms",
+                           "limits.idle_timeout": "200ms"})
+    large = np.arange(3 << 20, dtype=np.float32).reshape(1, -1)
+    with stub(server) as one:
+        feed = Feed(infer_request("echo", row(1), id="1"))
+        stream = one.ModelStreamInfer(feed, timeout=SECONDS * 3)
+        assert next(stream).infer_response.id == "1"
+        threading.Event().wait(1)
+        feed.put(infer_request("echo", large, id="2"))
+        assert next(stream).infer_response.raw_output_contents[0] == large.tobytes()
+        feed.close()
+        assert list(stream) == []
+
+
+def test_a_stream_that_is_refused_at_its_head(start_server, served_repository, token_file):
+    server = start_server({**served_repository, "data.token_file": token_file})
+    token = ("authorization", "Bearer test-token")
+    with stub(server) as one:
+        with pytest.raises(grpc.RpcError) as failure:
+            next(one.ModelStreamInfer(iter([numbered(1)]), timeout=SECONDS))
+        assert failure.value.code() == Code.UNAUTHENTICATED
+        stream = one.ModelStreamInfer(iter([numbered(1)]), timeout=SECONDS, metadata=[token])
+        assert_answer(next(stream), 1)
+        assert list(stream) == []
+
+
 def test_many_streams_at_once(served):
     """Several loops and connections, failures in between: everyone gets their own answers."""
     server = served(loops=2)
