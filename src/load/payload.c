@@ -150,8 +150,9 @@ static enum err pack_infer(struct arena *arena, const struct payload_target *tar
                            const struct signature *signature,
                            const struct v2_infer_request *request, const struct str *raws,
                            struct str *ret, struct err_text *text) {
-    Inference__ModelInferRequest message = INFERENCE__MODEL_INFER_REQUEST__INIT;
+    Inference__ModelInferRequest message;
     size_t count = signature->input_count;
+    inference__model_infer_request__init(&message);
     message.model_name = arena_copy(arena, str_of(target->model));
     message.model_version = arena_copy(arena, str_of(target->version));
     message.n_inputs = message.n_raw_input_contents = count;
@@ -262,7 +263,8 @@ void payload_make_metadata(struct arena *arena, const struct payload_target *tar
         make(arena, target, &head, (struct str){0}, ret);
         return;
     }
-    Inference__ModelMetadataRequest message = INFERENCE__MODEL_METADATA_REQUEST__INIT;
+    Inference__ModelMetadataRequest message;
+    inference__model_metadata_request__init(&message);
     message.name = arena_copy(arena, str_of(target->model));
     message.version = arena_copy(arena, str_of(target->version));
     struct head head = {

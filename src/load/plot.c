@@ -68,7 +68,7 @@ static double nice_above(double value) {
 }
 
 static void scale(struct plot *plot) {
-    double x = 0, least = INFINITY, most = 0, ns;
+    double x = 0, least = HUGE_VAL, most = 0, ns;
     for (size_t i = 0; i < plot->report->step_count; i++) {
         const struct report_step *step = &plot->report->steps[i];
         x = MAX(x, result_throughput(step->total));

@@ -157,11 +157,11 @@ def test_an_open_loop_shows_the_wait_that_a_closed_one_hides(start_server, repos
     bench = Bench(server.url(), tmp_path)
     closed = bench(model="slow", protocol=protocol, connections=1, requests=20).step
     assert closed["latency_us"]["min"] >= 50_000
-    # Five times as many as it can answer: after two seconds a request waits for 1.6 s.
-    opened = bench(model="slow", protocol=protocol, connections=1, rate=100, duration="2s").step
-    assert opened["latency_us"]["p50"] > 400_000
-    assert opened["latency_us"]["max"] > 1_000_000
-    assert opened["unsent"] > 20 and not opened["rate_met"]
+    # Half as many again as it can answer: a wait that grows to a second, and most are sent.
+    opened = bench(model="slow", protocol=protocol, connections=1, rate=30, duration="3s").step
+    assert opened["latency_us"]["p50"] > 200_000
+    assert opened["latency_us"]["max"] > 500_000
+    assert opened["requests"] > 0 < opened["unsent"] and not opened["rate_met"]
     assert opened["latency_us"]["samples"] == opened["requests"] + opened["unsent"]
     assert "the rate was not met" in bench.table
 
