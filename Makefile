@@ -15,6 +15,7 @@ RUN_ARGS ?=
 # More for pytest, for example PYTEST_ARGS="-k binary -x".
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+SOAK_ARGS ?=
 RETRAIN_ARGS ?=
 export JOBS FUZZ_SECONDS PYTEST_ARGS
 
@@ -77,10 +78,16 @@ fuzz: ## Fuzz every parser for FUZZ_SECONDS each (30), from the committed corpus
 	@tools/fuzz.sh
 
 .PHONY: bench
-bench: ## Measure the server beside bare ONNX Runtime and nginx (BENCH_ARGS=...)
-	@tools/deps.sh bench
+bench: ## Measure three models beside bare ONNX Runtime and nginx (BENCH_ARGS=--peers: and others)
+	@tools/deps.sh bench $(if $(findstring --peers,$(BENCH_ARGS)),peers)
 	@tools/build.sh release
 	@bench/run $(BENCH_ARGS)
+
+.PHONY: soak
+soak: ## Ten minutes at saturation with all protocols (SOAK_ARGS=--seconds=60)
+	@tools/deps.sh bench
+	@tools/build.sh release
+	@python3 bench/soak.py $(SOAK_ARGS)
 
 .PHONY: lint
 lint: ## clang-tidy, cppcheck, gcc -fanalyzer, clang-format, shellcheck, yamllint, codespell

@@ -34,8 +34,8 @@ BUILD_PACKAGES=(gcc libc6-dev make cmake ninja-build pkg-config python3 python3-
     protobuf-c-compiler libprotobuf-c-dev libnghttp2-dev)
 BUILD_PACKAGES_13=(libllhttp-dev libyyjson-dev)
 RUN_PACKAGES=(curl) # the line that `make run` shows is for pasting
-TEST_PACKAGES=(curl git openssl)
-BENCH_PACKAGES=(nginx-light wrk)
+TEST_PACKAGES=(curl git openssl nghttp2-client) # h2load
+BENCH_PACKAGES=(nginx-light)
 LINT_PACKAGES=(clang-tidy cppcheck shellcheck codespell yamllint)
 
 TREE=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
