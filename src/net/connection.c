@@ -17,11 +17,15 @@
  *   OPEN, accept -> HANDSHAKE                 drain, TLS not ready: bounded until the request comes
  *   OPEN, accept, IDLE -> QUIET               drain: closed after a moment without a request
  *   HANDSHAKE, QUIET -> HEAD ...              as from OPEN; afterwards QUIET in place of IDLE
+ *   OPEN, HANDSHAKE, QUIET -> H2_IDLE         HTTP/2: the first bytes or ALPN said so
+ *   H2_IDLE <-> H2_STREAMS                    no exchange, some; each stream has its own timeout
+ *   H2_IDLE, H2_STREAMS <-> H2_WRITE          the socket is full: nothing is framed meanwhile
+ *   H2_IDLE, H2_STREAMS -> LINGER             the last GOAWAY is out and its streams are done
  *   any -> CLOSED                             uv_close was called
  *
- * Invariants: `exchange` is NULL in OPEN, HANDSHAKE, IDLE, QUIET, SKIP and LINGER; a connection is
- * on the timeout list of its state and on no other; in CLOSED the memory stays until the handle is
- * closed and the handler has answered. */
+ * Invariants: `exchange` is NULL in OPEN, HANDSHAKE, IDLE, QUIET, SKIP, LINGER and all H2 states;
+ * a connection is on the timeout list of its state and on no other; in CLOSED the memory stays
+ * until the handle is closed and the handler has answered. */
 #include "net/connection.h"
 
 #include "base/check.h"

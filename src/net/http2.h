@@ -11,9 +11,9 @@
  * exchange
  *
  * Invariants: nghttp2's user data of a stream is its exchange while that is in `open`, else NULL;
- * no handler is called while nghttp2 makes frames; frames are made only while the socket takes
- * them, so what waits in memory for a slow peer is one round of at most HTTP2_ROUND_BYTES and the
- * answers themselves. Thread: the loop's. */
+ * no exchange's handler is called while nghttp2 makes frames; frames are made only while the socket
+ * takes them, so what waits in memory for a slow peer is one round of at most HTTP2_ROUND_BYTES and
+ * the answers themselves. Thread: the loop's. */
 #pragma once
 
 #include "net/connection.h"
@@ -77,6 +77,8 @@ void http2_count_reset(struct http2 *h2);
 void http2_stream_lost(struct exchange *exchange);
 void http2_move(struct exchange *exchange, struct list *to);
 void http2_cancel(struct connection *connection);
+/* The peer broke the protocol, or floods: tells refused(). */
+void http2_tell_broken(struct connection *connection, const char *why);
 
 /* http2_request.c */
 void http2_request_callbacks(nghttp2_session_callbacks *callbacks);

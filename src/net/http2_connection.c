@@ -13,6 +13,7 @@
 #include "base/num.h"
 
 #include <pthread.h>
+#include <stdio.h>
 
 enum { KEEPALIVE_S = 60 };
 
@@ -197,13 +198,14 @@ static void exchange_over(struct connection *connection) {
         http2_schedule(connection->h2);
 }
 
-static void session_failed(struct connection *connection, ssize_t error) {
+void http2_tell_broken(struct connection *connection, const char *why) {
+    char text[128];
+    snprintf(text, sizeof text, "HTTP/2: the connection was ended: %s", why);
     listener_refused(connection->listener, &(struct http_refusal){
                                                .err = ERR_INVALID,
                                                .reason = HTTP_REFUSED_MALFORMED,
-                                               .text = nghttp2_strerror((int)error),
+                                               .text = text,
                                            });
-    connection_close(connection);
 }
 
 void http2_input(struct connection *connection, const char *bytes, size_t n) {
@@ -216,7 +218,8 @@ void http2_input(struct connection *connection, const char *bytes, size_t n) {
     if (connection->state == CONNECTION_CLOSED)
         return;
     if (got < 0) {
-        session_failed(connection, got);
+        http2_tell_broken(connection, nghttp2_strerror((int)got));
+        connection_close(connection);
         return;
     }
     struct exchange *heading = h2->heading;

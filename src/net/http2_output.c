@@ -116,12 +116,7 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
     } else if (head->type == NGHTTP2_RST_STREAM && !our_decision(frame->rst_stream.error_code)) {
         http2_count_reset(h2); /* what the client made us reset costs as much as its own resets */
     } else if (head->type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR) {
-        listener_refused(h2->connection->listener,
-                         &(struct http_refusal){
-                             .err = ERR_INVALID,
-                             .reason = HTTP_REFUSED_MALFORMED,
-                             .text = nghttp2_http2_strerror(frame->goaway.error_code),
-                         });
+        http2_tell_broken(h2->connection, nghttp2_http2_strerror(frame->goaway.error_code));
     }
     return 0;
 }

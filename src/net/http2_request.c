@@ -242,6 +242,8 @@ void http2_resume_bodies(struct http2 *h2) {
             h2->paused_count--;
             nghttp2_session_consume_stream(h2->session, stream->id, stream->paused_bytes);
             stream->paused_bytes = 0;
+            stream->body_started_ns = loop_now_ns(h2->connection->loop);
+            listener_time(h2->connection->listener, &stream->timed, TIMEOUT_BODY);
             http2_schedule(h2);
         }
         first = false;
@@ -307,7 +309,9 @@ static void body_bytes(struct http2 *h2, struct exchange *exchange, const uint8_
         return;
     }
     let_on(h2, exchange, n);
-    listener_time(h2->connection->listener, &exchange->h2.timed, TIMEOUT_BODY);
+    /* Who is kept waiting is not slow. */
+    listener_time(h2->connection->listener, &exchange->h2.timed,
+                  exchange->h2.paused ? TIMEOUT_NONE : TIMEOUT_BODY);
 }
 
 static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *bytes,

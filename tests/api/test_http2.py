@@ -232,7 +232,7 @@ def test_a_client_that_never_reads_is_dropped(fake):
         with contextlib.suppress(OSError):                  # dropped while it still sends
             for _ in range(4):
                 client.begin("POST", "/v2/models/echo/infer", body, headers)  # JSON: 12 MB each
-        until(lambda: server.metrics().value("inferd_connections", listener="data") == 0)
+        until(lambda: server.metrics().value("inferd_http_connections", listener="data") == 0)
 
 
 # ---- the end -------------------------------------------------------------------------------------
