@@ -193,8 +193,8 @@ void handle_infer(struct call *call) {
     call->infer = infer;
     infer->input_ns = begin; /* until it is over */
     if (aside_reads(call)) {
-        aside_read(call, &infer->request, request_read);
         start_timer(infer, deadline_of(call, &infer->request));
+        aside_read(call, &infer->request, request_read);
     } else {
         e = call->codec->infer_read(call, &infer->request, &text);
         request_read(call, e, &text);
