@@ -3,6 +3,7 @@
 //   reference errors|routes
 //
 // tools/docs.sh compiles and runs it; it links nothing of the server.
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -56,34 +57,66 @@ static void print_errors(void) {
     }
 }
 
-enum { DOOR_DATA = 1, DOOR_MANAGEMENT = 2 };
+enum { DOOR_DATA = 1, DOOR_MANAGEMENT = 2, DOOR_GRPC = 4 };
 
 struct route {
     const char *method, *pattern, *needs;
     int doors;
+    bool stream;
 };
 
 static const struct route routes[] = {
-#define ROUTE(method, pattern, handler, doors, needs, kind) {#method, pattern, #needs, doors},
+#define ROUTE(method, pattern, handler, doors, needs, kind)                                        \
+    {#method, pattern, #needs, doors, false},
 #include "api/routes.def"
 #undef ROUTE
 };
 
+static const struct route rpcs[] = {
+#define RPC(service, method, handler, doors, needs, kind)                                          \
+    {"", service "/" method, #needs, doors, false},
+#define STREAM(service, method, handler, doors, needs, kind)                                       \
+    {"", service "/" method, #needs, doors, true},
+#include "api/grpc_routes.def"
+#undef STREAM
+#undef RPC
+};
+
+static const char *doors_of(const struct route *r) {
+    switch (r->doors) {
+    case DOOR_DATA | DOOR_MANAGEMENT:
+        return "both";
+    case DOOR_DATA | DOOR_MANAGEMENT | DOOR_GRPC:
+        return "all";
+    case DOOR_DATA | DOOR_GRPC:
+        return "gRPC, data";
+    default:
+        return r->doors == DOOR_DATA ? "data" : "management";
+    }
+}
+
+/* `where`: the listeners on which the data token is asked for. */
+static const char *token_of(const struct route *r, const char *where) {
+    if (strcmp(r->needs, "ADMIN_TOKEN") == 0)
+        return "the admin token";
+    return strcmp(r->needs, "DATA_TOKEN") == 0 ? where : "none";
+}
+
 static void print_routes(void) {
-    print_header("Routes", "api/routes.def",
+    print_header("Routes", "api/routes.def and src/api/grpc_routes.def",
                  "`{m}` is a model's name, `{v}` a version. `HEAD` is answered wherever `GET` is.");
     printf("| method | path | listener | token |\n|---|---|---|---|\n");
-    for (size_t i = 0; i < COUNT(routes); i++) {
-        const struct route *r = &routes[i];
-        const char *door = r->doors == (DOOR_DATA | DOOR_MANAGEMENT) ? "both"
-                           : r->doors == DOOR_DATA                   ? "data"
-                                                                     : "management";
-        const char *token = strcmp(r->needs, "ADMIN_TOKEN") == 0 ? "the admin token"
-                            : strcmp(r->needs, "DATA_TOKEN") == 0
-                                ? "on the data listener the data token, if configured"
-                                : "none";
-        printf("| %s | `%s` | %s | %s |\n", r->method, r->pattern, door, token);
-    }
+    for (size_t i = 0; i < COUNT(routes); i++)
+        printf("| %s | `%s` | %s | %s |\n", routes[i].method, routes[i].pattern,
+               doors_of(&routes[i]),
+               token_of(&routes[i], "on the data listener the data token, if configured"));
+    printf("\n## gRPC\n\nOn the gRPC listener (`grpc.port`), and on the data and management "
+           "listeners too.\nSee [gRPC](../grpc.md).\n\n");
+    printf("| call | listener | token |\n|---|---|---|\n");
+    for (size_t i = 0; i < COUNT(rpcs); i++)
+        printf("| `%s`%s | %s | %s |\n", rpcs[i].pattern, rpcs[i].stream ? " (stream)" : "",
+               doors_of(&rpcs[i]),
+               token_of(&rpcs[i], "but on management the data token, if configured"));
 }
 
 int main(int argc, char **argv) {
