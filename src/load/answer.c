@@ -81,8 +81,8 @@ static enum err read_output(yyjson_val *value, struct output *ret, struct err_te
 /* *blobs: the bytes that no output has taken yet. */
 static enum err check_json_output(yyjson_val *value, const struct signature *signature,
                                   uint64_t *blobs, struct err_text *text) {
-    struct output output;
-    struct tensor tensor;
+    struct output output = {0};
+    struct tensor tensor = {0};
     enum err e = read_output(value, &output, text);
     if (!e)
         e = check_output(&output, signature, &tensor, text);
@@ -181,7 +181,7 @@ static enum err check_grpc(struct arena *arena, const struct wire_answer *wire,
     for (size_t i = 0; i < answer->n_outputs; i++) {
         const Inference__ModelInferResponse__InferOutputTensor *one = answer->outputs[i];
         struct output output = {.name = str_of(one->name), .datatype = str_of(one->datatype)};
-        struct tensor tensor;
+        struct tensor tensor = {0};
         for (; output.rank < one->n_shape && output.rank < TENSOR_RANK_MAX; output.rank++)
             output.shape[output.rank] = one->shape[output.rank];
         e = check_output(&output, signature, &tensor, text);

@@ -126,8 +126,10 @@ static void add_line(struct plot *plot, double x1, double y1, double x2, double 
 
 static void add_x_axis(struct plot *plot) {
     double tick = nice_above(plot->x_max / 1.02 / X_TICKS);
-    for (double at = 0; at <= plot->x_max * (1 + 1e-9); at += tick) {
+    int count = (int)(plot->x_max / tick + 0.5);
+    for (int i = 0; i <= count; i++) {
         char text[REPORT_TIME_SIZE];
+        double at = i * tick;
         double x = x_of(plot, at);
         write_number(at, text, sizeof text);
         add_line(plot, x, TOP, x, HEIGHT - BOTTOM);
@@ -137,25 +139,25 @@ static void add_x_axis(struct plot *plot) {
              "good answers per second");
 }
 
+static void add_y_tick(struct plot *plot, double at) {
+    static const char *const units[] = {"ns", "us", "ms", "s"};
+    if (at < plot->y_min || at > plot->y_max)
+        return;
+    int unit = MIN((int)(log10(at) / 3 + 1e-9), (int)ARRAY_LEN(units) - 1);
+    char text[REPORT_TIME_SIZE];
+    snprintf(text, sizeof text, "%g %s", at / pow(1e3, unit), units[unit]);
+    add_line(plot, LEFT, y_of(plot, at), WIDTH - RIGHT, y_of(plot, at));
+    add_text(plot, LEFT - 8, y_of(plot, at) + 4, "text-anchor=\"end\"", text);
+}
+
 static void add_y_axis(struct plot *plot) {
     static const double steps[] = {1, 2, 5};
     /* Beyond three decades only powers of ten have room. */
     size_t count = plot->y_max / plot->y_min > 1000 ? 1 : ARRAY_LEN(steps);
-    for (double power = pow(10, floor(log10(plot->y_min))); power <= plot->y_max; power *= 10)
-        for (size_t i = 0; i < count; i++) {
-            double at = steps[i] * power;
-            if (at < plot->y_min || at > plot->y_max)
-                continue;
-            static const char *const units[] = {"ns", "us", "ms", "s"};
-            size_t unit = 0;
-            for (double least = 1e3; unit + 1 < ARRAY_LEN(units) && at >= least * (1 - 1e-9);
-                 least *= 1e3)
-                unit++;
-            char text[REPORT_TIME_SIZE];
-            snprintf(text, sizeof text, "%g %s", at / pow(1e3, (double)unit), units[unit]);
-            add_line(plot, LEFT, y_of(plot, at), WIDTH - RIGHT, y_of(plot, at));
-            add_text(plot, LEFT - 8, y_of(plot, at) + 4, "text-anchor=\"end\"", text);
-        }
+    int last = (int)floor(log10(plot->y_max));
+    for (int power = MAX((int)floor(log10(plot->y_min)), 0); power <= last; power++)
+        for (size_t i = 0; i < count; i++)
+            add_y_tick(plot, steps[i] * pow(10, power));
     buffer_add_format(plot->out,
                       "<text transform=\"translate(20 %.1f) rotate(-90)\" "
                       "text-anchor=\"middle\">latency (logarithmic)</text>\n",

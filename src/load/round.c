@@ -225,7 +225,7 @@ static void on_failed(void *context, const struct client_slot *slot, enum failur
     if (counted) {
         result_count_failure(result, failure);
         result->requests++;
-        if (failure == FAILURE_TIMEOUT)
+        if (slot && failure == FAILURE_TIMEOUT)
             histogram_add(&result->latency, uv_hrtime() - slot->due_ns);
         if (!result->first_failure[0])
             snprintf(result->first_failure, sizeof result->first_failure, "%s: %s",

@@ -1,5 +1,6 @@
 #include "load/url.h"
 
+#include "base/check.h"
 #include "base/str.h"
 
 #include <stdio.h>
@@ -28,6 +29,7 @@ static bool take_host(struct str *rest, struct str *ret) {
 
 enum err url_read(const char *text, struct url *ret, struct err_text *error) {
     struct str rest = str_of(text), scheme = STR("http://"), host;
+    CHECK(text);
     if (str_starts(rest, STR("https://")))
         return refuse(text, "TLS is not supported", error);
     if (!str_starts(rest, scheme))

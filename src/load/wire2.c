@@ -166,7 +166,7 @@ static void wire2_cancel(struct wire *base, void *tag) {
                                         NGHTTP2_CANCEL) == 0);
         return;
     }
-    CHECK(!"the tag of a request in flight");
+    check_failed("the tag of a request in flight", __FILE__, __LINE__);
 }
 
 /* RFC 9113, 3.4. What else a server says, an answer of HTTP/1.1 say, would be a frame whose end

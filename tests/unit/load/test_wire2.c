@@ -121,7 +121,7 @@ static ssize_t read_answer(nghttp2_session *session, int32_t id, uint8_t *out, s
         return (ssize_t)n;
     *flags |= NGHTTP2_DATA_FLAG_EOF;
     if (server.grpc_status >= 0) {
-        char status[8];
+        char status[16];
         snprintf(status, sizeof status, "%d", server.grpc_status);
         nghttp2_nv trailers[] = {field("grpc-status", status), field("grpc-message", "why%20not")};
         *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
