@@ -49,7 +49,8 @@ char *buffer_reserve(struct buffer *buffer, size_t more) {
 void buffer_add(struct buffer *buffer, const void *p, size_t n) {
     if (n == 0)
         return;
-    char *to = buffer_reserve(buffer, n);
+    bool fits = n <= buffer->capacity - buffer->used && !buffer->full;
+    char *to = fits ? buffer->data + buffer->used : buffer_reserve(buffer, n);
     if (!to)
         return;
     memcpy(to, p, n);
@@ -103,9 +104,7 @@ void buffer_add_format(struct buffer *buffer, const char *format, ...) {
 void buffer_add_json_string(struct buffer *buffer, struct str s) {
     buffer_add_char(buffer, '"');
     while (s.n > 0) {
-        size_t plain = 0;
-        while (plain < s.n && json_is_plain((unsigned char)s.p[plain]))
-            plain++;
+        size_t plain = json_plain_length(s);
         buffer_add(buffer, s.p, plain);
         s = (struct str){s.p + plain, s.n - plain};
         char escaped[JSON_ESCAPE_MAX];

@@ -10,6 +10,9 @@ static inline bool json_is_plain(unsigned char c) {
     return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
 }
 
+/* How many plain bytes `s` begins with. */
+size_t json_plain_length(struct str s);
+
 /* The character at the start of *rest (not empty) as a JSON string has it: an escape, a UTF-8
  * sequence, or U+FFFD for a byte that is not part of one. Takes it off; returns the bytes of
  * `out`. */

@@ -103,10 +103,8 @@ void log_str(struct log_line *line, const char *key, struct str value) {
     size_t room = (size_t)(line->limit - line->at) - (AROUND - 1);
     const char *end = line->at + MIN(room, (size_t)LOG_VALUE_MAX);
     while (value.n > 0) {
-        size_t plain = 0;
         size_t most = MIN(value.n, (size_t)(end - line->at));
-        while (plain < most && json_is_plain((unsigned char)value.p[plain]))
-            plain++;
+        size_t plain = json_plain_length((struct str){value.p, most});
         put(line, value.p, plain);
         value = (struct str){value.p + plain, value.n - plain};
         char escaped[JSON_ESCAPE_MAX];
