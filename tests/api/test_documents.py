@@ -2,21 +2,25 @@
 
 A ```console block is commands ("$ ...") and what they print; "..." stands for anything. They run
 in a folder that has `models` and `token` as the documents say, with the ports of a live server in
-place of 8080 and 8081.
+place of 8080, 8081 and 9000. A ```python block runs in the tests' own environment. grpcurl, which
+no Debian has, is testenv/grpcurl.py.
 """
 
 import json
+import os
 import re
+import shutil
 import subprocess
+import sys
 
 import pytest
 import yaml
-from testenv import Certificates, Server
-from testenv.server import TREE, run_inferd
+from testenv import PATIENCE, Certificates, Server
+from testenv.server import TREE, binary, run_inferd
 
 PROTOCOL = (TREE / "docs" / "reference" / "protocol.md").read_text()
 README = (TREE / "README.md").read_text()
-INFER = "/v2/models/breast-cancer/infer"
+GRPCURL = TREE / "tests" / "api" / "testenv" / "grpcurl.py"
 
 
 def blocks(text, language):
@@ -40,6 +44,7 @@ def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("documents")
     (path / "models").symlink_to(TREE / "models")
     (path / "token").write_text("a token\n")
+    (path / "shell").write_text(f'grpcurl() {{ "$PYTHON" {GRPCURL} "$@"; }}\n')
     certificates = Certificates(path)
     certificates.make("server")
     return path
@@ -60,12 +65,20 @@ def documented(folder):
         server.finish()
 
 
-def run(command, server, folder):
-    for port, listener in ((8080, "data"), (8081, "management")):
+def with_ports(text, server):
+    for port, listener in ((8080, "data"), (8081, "management"), (9000, "grpc")):
         for host in ("127.0.0.1", "localhost"):
-            command = command.replace(f"{host}:{port}", f"{host}:{server.ports[listener]}")
-    done = subprocess.run(["bash", "-euo", "pipefail", "-c", command], cwd=folder,
-                          capture_output=True, timeout=60, check=False)
+            text = text.replace(f"{host}:{port}", f"{host}:{server.ports[listener]}")
+    return text
+
+
+def run(command, server, folder, *program):
+    """A command of the shell, or what another program makes of it."""
+    done = subprocess.run([*(program or ("bash", "-euo", "pipefail", "-c")),
+                           with_ports(command, server)], cwd=folder, capture_output=True,
+                          env={**os.environ, "PYTHON": sys.executable,
+                               "BASH_ENV": str(folder / "shell")},
+                          timeout=60 * PATIENCE, check=False)
     assert done.returncode == 0, (command, done.stderr)
     return done.stdout.decode()
 
@@ -94,7 +107,7 @@ def test_the_requests_of_the_protocol_s_page_are_answered(documented):
 
 def test_every_route_is_on_the_protocol_s_page():
     routes = (TREE / "docs" / "reference" / "routes.md").read_text()
-    paths = re.findall(r"^\| \w+ \| `([^`]+)`", routes, re.MULTILINE)
+    paths = re.findall(r"^\| \w+ \| `(/[^`]+)`", routes, re.MULTILINE)
     assert len(paths) > 20
     for path in paths:
         assert f"`{path.replace('{', '<').replace('}', '>')}`" in PROTOCOL, path
@@ -107,9 +120,84 @@ def test_every_status_is_on_the_protocol_s_page():
         assert status in table.split("\n\n")[0], status
 
 
+def test_every_call_is_on_the_protocol_s_page():
+    table = (TREE / "src" / "api" / "grpc_routes.def").read_text()
+    calls = re.findall(r'^(?:RPC|STREAM)\(\S+ "(\w+)"', table, re.MULTILINE)
+    assert len(calls) > 20
+    for call in calls:
+        written = re.sub(r"SharedMemory\w+", "SharedMemory*", call)
+        assert f"`{written}`" in PROTOCOL, call
+
+
+def test_every_error_s_grpc_status_is_on_the_protocol_s_page():
+    errors = (TREE / "src" / "base" / "error.def").read_text()
+    rows = re.findall(r"^ERR\((\w+), (\d+), (\d+),", errors, re.MULTILINE)
+    table = PROTOCOL[PROTOCOL.index("| gRPC | HTTP status"):].split("\n\n")[0]
+    cells = re.findall(r"^\| (\d+) [A-Z_]+ \| ([\d, ]+) \|", table, re.MULTILINE)
+    told = {code: set(statuses.split(", ")) for code, statuses in cells}
+    found = {}
+    for _, status, code in rows:
+        found.setdefault(code, set()).add(status)
+    assert len(rows) > 20 and told == found
+
+
+def python_blocks():
+    return blocks(README, "python") + blocks(PROTOCOL, "python")
+
+
+@pytest.mark.parametrize("number", range(len(python_blocks())))
+def test_the_programs_of_the_documents_run(number, documented, folder):
+    printed = run(python_blocks()[number], documented, folder, sys.executable, "-c")
+    assert "[[8.0233" in printed, "the probabilities of a row of zeros"
+
+
+def commands(text, program):
+    """The calls of a program in the document's ```sh blocks; one may have several lines."""
+    found = []
+    for block in blocks(text, "sh"):
+        for line in block.replace("\\\n", " ").splitlines():
+            if found and found[-1].count("'") % 2:
+                found[-1] += "\n" + line
+            elif line.startswith(program + " "):
+                found.append(line)
+    return found
+
+
 def curls(text):
-    lines = "\n".join(blocks(text, "sh")).replace("\\\n", " ").splitlines()
-    return [line for line in lines if line.startswith("curl ")]
+    return commands(text, "curl")
+
+
+@pytest.mark.parametrize("text", [README, PROTOCOL], ids=["readme", "protocol"])
+def test_the_calls_of_grpcurl_are_answered(text, documented, folder):
+    calls = commands(text, "grpcurl")
+    assert len(calls) == 3
+    printed = [run(call, documented, folder) for call in calls]
+    if text is README:
+        assert "grpc.health.v1.Health\n" in printed[0] and '"platform"' in printed[1]
+        assert '"rawOutputContents"' in printed[2]
+    else:
+        assert "SERVING" in printed[0] and '"rawOutputContents"' in printed[1]
+
+
+def test_the_readme_s_recorded_request_is_a_good_one(tmp_path):
+    shutil.copytree(TREE / "models", tmp_path / "models")
+    (block,) = [block for block in blocks(README, "sh") if "/warmup" in block]
+    subprocess.run(["bash", "-euc", block], cwd=tmp_path, check=True)
+    assert len(list((tmp_path / "models").rglob("warmup/request.json"))) == 1
+    done = run_inferd("check", "--repository-path=models/repository", cwd=tmp_path)
+    assert done.returncode == 0, (done.stdout, done.stderr)
+
+
+def test_the_readme_s_loads_are_served(documented, folder):
+    calls = commands(README, "build/release/inferd bench")
+    assert len(calls) == 2
+    for call in calls:
+        command = call.replace("build/release/inferd", str(binary()), 1)
+        command = re.sub(r"--(duration|rate)=\S+", "", command)
+        if "127.0.0.1" not in command:
+            command += " --url=http://127.0.0.1:8080"
+        printed = run(command + " --requests=50 --warmup=0s", documented, folder)
+        assert "breast-cancer at" in printed
 
 
 def test_the_readme_s_calls_are_answered(documented, folder):

@@ -46,8 +46,9 @@ static void print_errors(void) {
                                              "UNAUTHENTICATED"};
     print_header(
         "Errors", "base/error.def",
-        "Every way a request can fail. The body is always `{\"error\": \"...\"}`; its text names\n"
-        "what was wrong, and is the one below only when nothing better is known.");
+        "Every way a request can fail. REST's body is always `{\"error\": \"...\"}`, and gRPC's\n"
+        "`grpc-message` has the same text, which names what was wrong; it is the one below only\n"
+        "when nothing better is known.");
     printf("| error | HTTP | gRPC | text |\n|---|---|---|---|\n");
     for (size_t i = 0; i < COUNT(errors); i++) {
         const struct error *e = &errors[i];
@@ -111,12 +112,12 @@ static void print_routes(void) {
                doors_of(&routes[i]),
                token_of(&routes[i], "on the data listener the data token, if configured"));
     printf("\n## gRPC\n\nOn the gRPC listener (`grpc.port`), and on the data and management "
-           "listeners too.\nSee [gRPC](../grpc.md).\n\n");
+           "listeners too.\nSee [gRPC](protocol.md#grpc).\n\n");
     printf("| call | listener | token |\n|---|---|---|\n");
     for (size_t i = 0; i < COUNT(rpcs); i++)
         printf("| `%s`%s | %s | %s |\n", rpcs[i].pattern, rpcs[i].stream ? " (stream)" : "",
                doors_of(&rpcs[i]),
-               token_of(&rpcs[i], "but on management the data token, if configured"));
+               token_of(&rpcs[i], "the data token, if configured, but none on management"));
 }
 
 int main(int argc, char **argv) {
