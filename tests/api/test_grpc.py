@@ -212,9 +212,9 @@ def test_an_empty_message_is_a_message(channel):
     assert code in (Code.NOT_FOUND, Code.INVALID_ARGUMENT) and text
 
 
-def curl(server, listener, *arguments):
+def curl(server, listener, *arguments, method="ServerLive"):
     return subprocess.run(["curl", "-s", "-i", "--max-time", str(SECONDS), *arguments,
-                           f"http://{server.address(listener)}{SERVICE}ServerLive"],
+                           f"http://{server.address(listener)}{SERVICE}{method}"],
                           capture_output=True, check=True, timeout=60 + SECONDS).stdout
 
 
@@ -251,12 +251,25 @@ def test_content_types_with_proto_and_parameters(server, tmp_path):
 
 @pytest.mark.parametrize("body", [
     b"", b"\0\0\0\0", b"\0\0\0\0\5abc", b"\2\0\0\0\0", b"\0\0\0\0\0\0\0\0\0\0", b"\1\0\0\0\0"])
-def test_broken_framing_is_the_clients_error(server, tmp_path, body):
+@pytest.mark.parametrize("method", ["ServerLive", "ModelInfer", "ModelStreamInfer"])
+def test_broken_framing_is_the_clients_error(server, tmp_path, body, method):
     path = tmp_path / "body"
     path.write_bytes(body)
     said = curl(server, "grpc", *H2, "-H", "content-type: application/grpc", "--data-binary",
-                f"@{path}")
-    assert b"grpc-status: 3" in said and b"grpc-message: " in said
+                f"@{path}", method=method)
+    if method == "ModelStreamInfer" and body in (b"", b"\0" * 10):
+        assert b"grpc-status: 0" in said, "no message, or two, are well there"
+    else:
+        assert b"grpc-status: 3" in said and b"grpc-message: " in said
+
+
+def test_a_timeout_that_is_none(server, tmp_path):
+    body = tmp_path / "body"
+    body.write_bytes(b"\0\0\0\0\0")
+    for timeout in ("5", "5x", "123456789S", "-1S", "S"):
+        said = curl(server, "grpc", *H2, "-H", "content-type: application/grpc", "-H",
+                    f"grpc-timeout: {timeout}", "--data-binary", f"@{body}")
+        assert b"grpc-status: 3" in said and b"grpc-timeout" in said, timeout
 
 
 def test_compressed_requests_and_answers(client):

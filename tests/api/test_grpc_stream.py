@@ -252,6 +252,28 @@ def test_a_streams_deadline(served, gate):
         assert_answer(next(one.ModelStreamInfer(iter([numbered(7)]), timeout=SECONDS)), 7)
 
 
+def test_a_deadline_of_one_message_leaves_the_stream_alone(served, gate):
+    """Its answer goes out while the run still reads its inputs; its place is free after the run."""
+    server = served()
+    timed = numbered(1, model="slow")
+    timed.parameters["timeout"].int64_param = 200_000
+    with stub(server) as one:
+        feed = Feed(timed)
+        stream = one.ModelStreamInfer(feed, timeout=SECONDS * 3)
+        late = next(stream)
+        assert late.infer_response.id == "1"
+        assert late.error_message.startswith("Request timeout expired")
+        assert in_flight(server) == 1
+        gate.open()
+        feed.put(numbered(2, model="slow"))
+        assert_answer(next(stream), 2)
+        feed.close()
+        assert list(stream) == []
+    until(lambda: in_flight(server) == 0)
+    assert server.metrics().value("inferd_requests_rejected_total", model="slow",
+                                  reason="deadline") == 1
+
+
 def test_grpc_timeout_is_the_deadline(served, gate):
     """The client gives up by itself, so what the server did is seen in its log."""
     server = served()
