@@ -70,9 +70,9 @@ static inline struct exchange *http2_stream(struct http2 *h2, int32_t id) {
 }
 
 /* http2_connection.c */
-void http2_schedule(struct http2 *h2); /* there is something to write at the end of the turn */
-void http2_retire(struct http2 *h2);   /* GOAWAY; ends when the streams are done */
-void http2_count_reset(struct http2 *h2);
+void http2_schedule(struct http2 *h2);    /* there is something to write at the end of the turn */
+void http2_retire(struct http2 *h2);      /* GOAWAY; ends when the streams are done */
+void http2_count_reset(struct http2 *h2); /* or what is as wearisome; ends the connection */
 /* The stream is gone; what is owed to the handler is given. */
 void http2_stream_lost(struct exchange *exchange);
 void http2_move(struct exchange *exchange, struct list *to);

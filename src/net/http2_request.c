@@ -339,10 +339,19 @@ void http_stream_consumed(struct http_exchange *http, size_t n) {
     http2_schedule(exchange->h2.h2);
 }
 
+/* Resets, and frames that only cost time: PRIORITY (deprecated, RFC 9113, 5.3) and DATA without a
+ * byte or an end. */
+static bool is_wearisome(const nghttp2_frame *frame) {
+    const nghttp2_frame_hd *head = &frame->hd;
+    return head->type == NGHTTP2_RST_STREAM || head->type == NGHTTP2_PRIORITY ||
+           (head->type == NGHTTP2_DATA && head->length == frame->data.padlen &&
+            !(head->flags & NGHTTP2_FLAG_END_STREAM));
+}
+
 static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *user_data) {
     struct http2 *h2 = user_data;
     const nghttp2_frame_hd *head = &frame->hd;
-    if (head->type == NGHTTP2_RST_STREAM)
+    if (is_wearisome(frame))
         http2_count_reset(h2);
     if (head->type != NGHTTP2_HEADERS && head->type != NGHTTP2_DATA)
         return 0;

@@ -33,8 +33,8 @@ struct http_limits {
     /* HTTP/2. */
     uint32_t streams_max;         /* at once, of one connection: REFUSED_STREAM, or its end */
     uint32_t stream_window_bytes; /* of a body on its way before the server takes it */
-    /* Streams that the client opens and then resets, or makes the server reset, within ten seconds:
-     * GOAWAY with ENHANCE_YOUR_CALM. 0: any. */
+    /* Streams that the client opens and then resets, or makes the server reset, and frames without
+     * a purpose, within ten seconds: GOAWAY with ENHANCE_YOUR_CALM. 0: any. */
     uint32_t resets_max;
 };
 

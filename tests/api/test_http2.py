@@ -141,6 +141,19 @@ def test_bodies_larger_than_every_window_arrive(fake):
     assert np.array_equal(found.reshape(1, count), floats(count))
 
 
+def test_large_answers_come_whole_under_tls(secured):
+    count = 3_000_000
+    body, headers = binary(("INPUT0", "FP32", (count // 4, 4), floats(count).tobytes()),
+                           outputs=[{"name": "OUTPUT0", "parameters": {"binary_data": True}}])
+    with Http2(secured.ports["data"], tls=secured.tls, window=1 << 26,
+               receive_buffer=65536) as client:
+        client.state.increment_flow_control_window(1 << 26)
+        streams = [client.begin("POST", "/v2/models/echo/infer", body, headers) for _ in range(3)]
+        for stream in streams:
+            found = answer(client.finish(stream))["OUTPUT0"]
+            assert np.array_equal(found.reshape(1, count), floats(count))
+
+
 # ---- limits --------------------------------------------------------------------------------------
 
 def test_large_bodies_get_413_and_the_connection_goes_on(fake):

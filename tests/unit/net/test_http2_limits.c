@@ -152,6 +152,20 @@ static void test_ends_connections_that_make_it_reset_rapidly(void **state) {
     server_free(server);
 }
 
+static void test_ends_floods_of_empty_frames(void **state) {
+    (void)state;
+    struct server *server = server_new(NULL, NULL);
+    struct h2_client *client = h2_client_new(server_port(server), NULL);
+    struct h2_stream *stream = h2_request_with(client, "/now", "x-a", "1", true);
+    nghttp2_session_send(client->session);
+    for (int i = 0; i < 21; i++)
+        h2_send_frame(client, NGHTTP2_DATA, 0, (uint32_t)stream->id, NULL, 0);
+    H2_UNTIL(client, client->ended);
+    assert_int_equal(client->goaway_error, NGHTTP2_ENHANCE_YOUR_CALM);
+    h2_client_free(&client);
+    server_free(server);
+}
+
 /* Streams that were reset hold their place until their handler has answered. */
 static void test_resets_do_not_make_room_for_more_work(void **state) {
     (void)state;
@@ -366,6 +380,7 @@ int main(void) {
         cmocka_unit_test(test_refuses_streams_beyond_the_limit),
         cmocka_unit_test(test_ends_connections_that_reset_rapidly),
         cmocka_unit_test(test_ends_connections_that_make_it_reset_rapidly),
+        cmocka_unit_test(test_ends_floods_of_empty_frames),
         cmocka_unit_test(test_resets_do_not_make_room_for_more_work),
         cmocka_unit_test(test_ends_floods_of_pings),
         cmocka_unit_test(test_ends_floods_of_settings),
