@@ -1,4 +1,4 @@
-/* HTTP as a service sees it, whatever carries it (HTTP/1.1 now, HTTP/2 streams beside it later):
+/* HTTP as a service sees it, whatever carries it (HTTP/1.1, or a stream of HTTP/2):
  * requests whole, with their body; one response each; cancellation. Thread: the connection's loop,
  * for everything here.
  *
