@@ -387,3 +387,48 @@ def test_many_streams_at_once(served):
     for thread in threads:
         thread.join()
     assert not wrong, wrong[:3]
+
+
+def test_streams_that_are_left_in_every_way(start_server, repository):
+    """Half-closed, cancelled, out of time, cut off: no place is lost and nothing is left behind."""
+    repository.fake("echo").fake("work", FIXED + "sleep_us 2000\n").settings("work", NO_WARM_UP)
+    server = start_server({"repository.path": repository.path, "engine": "fake", "executors": 2,
+                           "loops": 2, "batching.queue_max": 40})
+    wrong = []
+
+    def leave(stream, way):
+        if way == "cancel":
+            next(stream)
+            stream.cancel()
+        elif way == "cut":
+            next(stream)
+        else:
+            return list(stream)
+        return None
+
+    def one_client(seed):
+        random = np.random.RandomState(seed)
+        for _ in range(12):
+            way = random.choice(["finish", "cancel", "late", "cut"])
+            with stub(server, "grpc" if random.rand() < 0.5 else "data",
+                      options=[("grpc.use_local_subchannel_pool", 1)]) as one:
+                sent = [numbered(n, model="work" if random.rand() < 0.5 else "echo")
+                        for n in range(random.randint(1, 40))]
+                try:
+                    found = leave(one.ModelStreamInfer(
+                        iter(sent), timeout=0.02 if way == "late" else SECONDS * 3), way)
+                    if way == "finish" and len(found) != len(sent):
+                        wrong.append((len(found), len(sent)))
+                except grpc.RpcError as error:
+                    if way in ("finish", "cut") or error.code() != Code.DEADLINE_EXCEEDED:
+                        wrong.append((way, error.code(), error.details()))
+    threads = [threading.Thread(target=one_client, args=(seed,)) for seed in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong, wrong[:3]
+    for model in ("work", "echo"):
+        until(lambda model=model: in_flight(server, model) == 0)
+    with stub(server) as one:
+        assert_answer(next(one.ModelStreamInfer(iter([numbered(1)]), timeout=SECONDS)), 1)
