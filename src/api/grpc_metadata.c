@@ -14,13 +14,6 @@ static char *text_of(struct call *call, const char *text) {
     return arena_copy(call->arena, str_of(text));
 }
 
-/* An array of `count` messages and pointers to them. */
-#define LIST(call, type, count, ret_items, ret_pointers)                                           \
-    type *ret_items = arena_new((call)->arena, (count) * sizeof(type) + 1);                        \
-    type **ret_pointers = arena_new((call)->arena, (count) * sizeof(type *) + 1);                  \
-    for (size_t list_at = 0; list_at < (count); list_at++)                                         \
-        (ret_pointers)[list_at] = &(ret_items)[list_at];
-
 void rpc_server_live(struct call *call) {
     Inference__ServerLiveResponse response = INFERENCE__SERVER_LIVE_RESPONSE__INIT;
     response.live = true;
@@ -82,8 +75,10 @@ typedef Inference__ModelMetadataResponse__TensorMetadata tensor_metadata;
 
 static tensor_metadata **metadata_tensors(struct call *call, struct tensor_spec *specs,
                                           size_t count) {
-    LIST(call, tensor_metadata, count, items, pointers)
+    tensor_metadata *items = arena_new(call->arena, count * sizeof *items);
+    tensor_metadata **pointers = arena_new(call->arena, count * sizeof *pointers);
     for (size_t i = 0; i < count; i++) {
+        pointers[i] = &items[i];
         inference__model_metadata_response__tensor_metadata__init(&items[i]);
         items[i].name = specs[i].name;
         items[i].datatype = text_of(call, datatype_name(specs[i].datatype));
@@ -135,9 +130,12 @@ static const Inference__DataType config_types[] = {
 
 static Inference__ModelInput **config_inputs(struct call *call, const struct signature *signature,
                                              uint32_t first_dim) {
-    LIST(call, Inference__ModelInput, signature->input_count, items, pointers)
+    Inference__ModelInput *items = arena_new(call->arena, signature->input_count * sizeof *items);
+    Inference__ModelInput **pointers =
+        arena_new(call->arena, signature->input_count * sizeof *pointers);
     for (size_t i = 0; i < signature->input_count; i++) {
         struct tensor_spec *spec = &signature->inputs[i];
+        pointers[i] = &items[i];
         inference__model_input__init(&items[i]);
         items[i].name = spec->name;
         items[i].data_type = config_types[spec->datatype];
@@ -149,9 +147,12 @@ static Inference__ModelInput **config_inputs(struct call *call, const struct sig
 
 static Inference__ModelOutput **config_outputs(struct call *call, const struct signature *signature,
                                                uint32_t first_dim) {
-    LIST(call, Inference__ModelOutput, signature->output_count, items, pointers)
+    Inference__ModelOutput *items = arena_new(call->arena, signature->output_count * sizeof *items);
+    Inference__ModelOutput **pointers =
+        arena_new(call->arena, signature->output_count * sizeof *pointers);
     for (size_t i = 0; i < signature->output_count; i++) {
         struct tensor_spec *spec = &signature->outputs[i];
+        pointers[i] = &items[i];
         inference__model_output__init(&items[i]);
         items[i].name = spec->name;
         items[i].data_type = config_types[spec->datatype];
@@ -231,9 +232,13 @@ static Inference__StatisticDuration *duration_of(struct call *call, struct durat
 
 static Inference__InferBatchStatistics **batches_of(struct call *call,
                                                     const struct statistics *statistics) {
-    LIST(call, Inference__InferBatchStatistics, statistics->batch_count, items, pointers)
+    Inference__InferBatchStatistics *items =
+        arena_new(call->arena, statistics->batch_count * sizeof *items);
+    Inference__InferBatchStatistics **pointers =
+        arena_new(call->arena, statistics->batch_count * sizeof *pointers);
     for (size_t i = 0; i < statistics->batch_count; i++) {
         struct duration infer = statistics->batches[i].infer;
+        pointers[i] = &items[i];
         inference__infer_batch_statistics__init(&items[i]);
         items[i].batch_size = statistics->batches[i].rows;
         items[i].compute_input = duration_of(call, (struct duration){infer.count, 0});
@@ -273,9 +278,12 @@ void rpc_model_statistics(struct call *call) {
         call_fail(call, e, &text);
         return;
     }
-    LIST(call, Inference__ModelStatistics, count, items, pointers)
-    for (size_t i = 0; i < count; i++)
+    Inference__ModelStatistics *items = arena_new(call->arena, count * sizeof *items);
+    Inference__ModelStatistics **pointers = arena_new(call->arena, count * sizeof *pointers);
+    for (size_t i = 0; i < count; i++) {
+        pointers[i] = &items[i];
         fill_statistics(call, versions[i], &items[i]);
+    }
     Inference__ModelStatisticsResponse response = INFERENCE__MODEL_STATISTICS_RESPONSE__INIT;
     response.n_model_stats = count;
     response.model_stats = pointers;
