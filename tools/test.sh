@@ -12,7 +12,7 @@ WHAT=${1:-all}
 PYTHON=$("$TREE/tools/deps.sh" venv-test)/bin/python
 failed=()
 # Test files that run side by side; most of a test's time is waiting.
-API_JOBS=${API_JOBS:-$JOBS}
+API_JOBS=${API_JOBS:-$((JOBS * 2))}
 # Without address randomisation gcc's ThreadSanitizer also starts on kernels that use much of it.
 STEADY=()
 if setarch -R true 2>/dev/null; then
