@@ -28,7 +28,7 @@ enum http_method http_method_of(struct str text) {
 }
 
 void http_split_target(struct http_request *request, struct str target) {
-    if (target.p[0] != '/') {
+    if (target.n > 0 && target.p[0] != '/') {
         const char *authority = memmem(target.p, target.n, "://", 3);
         const char *end = target.p + target.n;
         const char *path = authority ? authority + 3 : end;

@@ -1,19 +1,16 @@
-/* HTTP/2 on a connection, shared by the files http2_connection.c (the session's life: begin, input,
- * GOAWAY, timeouts, end), http2_request.c (streams to exchanges), http2_answer.c (answers to
- * frames) and http2_output.c (frames to the socket). nghttp2 keeps the protocol's rules; it is
- * fed and asked here, and owns no byte of a body.
- *
- * A stream is an exchange, which is in one list of these:
- *   open     nghttp2 knows the stream, and its answer is not yet all written into frames
- *   sent     its answer is in frames that the socket takes now or has not yet taken; then
- * finished() lost     the stream is gone before that; found while frames were made, seen to when
- * they are out orphans  the stream is gone, and the handler still owes an answer or holds the
- * exchange
+/* HTTP/2 on a connection, shared by http2_connection.c (the session's life), http2_request.c
+ * (streams to exchanges), http2_answer.c (answers to frames) and http2_output.c (frames to the
+ * socket). nghttp2 keeps the protocol's rules, and owns no byte of a body. A stream is an exchange,
+ * which is in one of these lists:
+ *   open      its answer is not yet all written into frames
+ *   sent      its answer is in frames that the socket takes now or has not yet taken
+ *   lost      the stream went while frames were made: seen to when these are out
+ *   orphans   the stream is gone; the handler still owes an answer or holds the exchange
  *
  * Invariants: nghttp2's user data of a stream is its exchange while that is in `open`, else NULL;
- * no exchange's handler is called while nghttp2 makes frames; frames are made only while the socket
- * takes them, so what waits in memory for a slow peer is one round of at most HTTP2_ROUND_BYTES and
- * the answers themselves. Thread: the loop's. */
+ * nothing of an exchange is told to its handler while nghttp2 makes frames; frames are made only
+ * while the socket takes them, so what waits in memory for a slow peer is one round and the answers
+ * themselves. Thread: the loop's. */
 #pragma once
 
 #include "net/connection.h"
@@ -21,8 +18,8 @@
 #include <nghttp2/nghttp2.h>
 
 enum {
-    HTTP2_CONNECTION_WINDOW_BYTES = 16
-                                    << 20, /* handed back as bytes arrive; streams are the brake */
+    /* Handed back as bytes arrive: the streams' windows are the brake. */
+    HTTP2_CONNECTION_WINDOW_BYTES = 16 << 20,
     HTTP2_ROUND_BYTES = 262144,
     HTTP2_ROUND_BUFFERS = 512,
     HTTP2_FRAME_BYTES_MAX = 65536, /* of DATA that we send, when the peer takes so much */
@@ -48,12 +45,8 @@ struct http2 {
     uint32_t paused_count; /* streams whose peer is kept waiting because of that */
     uint32_t full_count;   /* streams whose handler waits for writable() */
 
-    enum {
-        HTTP2_SERVES,
-        HTTP2_NOTICED,
-        HTTP2_RETIRED
-    } phase;                 /* GOAWAY: none, the first, the last */
-    struct loop_timer timer; /* the phase's end */
+    enum { HTTP2_SERVES, HTTP2_NOTICED, HTTP2_RETIRED } phase; /* GOAWAY: none, first, last */
+    struct loop_timer timer;                                   /* the phase's end */
     uint64_t resets_since_ns;
     uint32_t resets;
 

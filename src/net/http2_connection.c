@@ -29,9 +29,7 @@ static void make_shared(void) {
     http2_answer_callbacks(callbacks);
     http2_output_callbacks(callbacks);
     nghttp2_option_set_no_auto_window_update(option, 1);
-    /* nghttp2 keeps up to streams_max closed streams, to tell frames that come too late from those
-     * that break the protocol. */
-    /* Ours is an option and says why it ends the connection (http2_count_reset). */
+    /* Our own limit is an option, and says why it ends the connection (http2_count_reset). */
     nghttp2_option_set_stream_reset_rate_limit(option, UINT32_MAX, UINT32_MAX);
 }
 
