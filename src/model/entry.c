@@ -210,6 +210,7 @@ bool entry_settings_held(const struct model_entry *entry) {
 
 static uint64_t hash_rules(uint64_t hash, const struct batch_options *batch) {
     hash = hash_u64(hash, batch->rules.delay_ns);
+    hash = hash_u64(hash, batch->rules.preferred_count);
     for (uint32_t i = 0; i < batch->rules.preferred_count; i++)
         hash = hash_u64(hash, batch->rules.preferred[i]);
     hash = hash_u64(hash, batch->levels);
