@@ -92,11 +92,7 @@ void aside_write(struct call *call, const struct v2_infer_response *response,
                  void (*over)(struct call *call, enum err e, const struct answer *answer,
                               const struct err_text *text)) {
     struct aside *aside = aside_new(call);
-    size_t bytes = response->request->output_count * sizeof *response->outputs;
-    struct tensor *outputs = arena_new(call->arena, bytes);
-    memcpy(outputs, response->outputs, bytes);
     aside->response = *response;
-    aside->response.outputs = outputs;
     aside->write_over = over;
     aside->work.run = run_write;
     aside->work.done = write_done;

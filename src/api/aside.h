@@ -16,8 +16,8 @@ bool aside_writes(const struct call *call, const struct v2_infer_response *respo
  * peer went away meanwhile. */
 void aside_read(struct call *call, struct v2_infer_request *ret,
                 void (*over)(struct call *call, enum err e, const struct err_text *text));
-/* call->codec->infer_write, and then over(), likewise. `response` and its outputs are copied, but
- * not what they point to. */
+/* call->codec->infer_write, and then over(), likewise. `response` is copied; what it points to
+ * lives as long as the call. */
 void aside_write(struct call *call, const struct v2_infer_response *response,
                  void (*over)(struct call *call, enum err e, const struct answer *answer,
                               const struct err_text *text));

@@ -23,6 +23,13 @@ struct buffer *call_body(struct call *call) {
     return &spare->buffer;
 }
 
+enum err call_check_body(const struct buffer *body, struct err_text *text) {
+    return body->full
+               ? err_set(text, ERR_INTERNAL,
+                         "the answer is larger than limits.response_max (%zu bytes)", body->max)
+               : ERR_OK;
+}
+
 static void body_give_back(struct call *call) {
     struct body_buffer *body = call->body;
     call->body = NULL;

@@ -96,6 +96,8 @@ struct call {
 
 /* The response's buffer, from the loop's spares. */
 struct buffer *call_body(struct call *call);
+/* ERR_INTERNAL when it is full: larger than limits.response_max. */
+enum err call_check_body(const struct buffer *body, struct err_text *text) MUST_CHECK;
 
 /* Sets call->err and answers with it. text == NULL: the error's default. */
 void call_fail(struct call *call, enum err e, const struct err_text *text);

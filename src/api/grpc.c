@@ -97,12 +97,10 @@ static void grpc_send(struct call *call, const struct answer *answer) {
 void grpc_respond(struct call *call, const ProtobufCMessage *message) {
     struct buffer *body = call_body(call);
     v2_proto_pack(body, message);
-    if (body->full) {
-        struct err_text text;
-        call_fail(call,
-                  err_set(&text, ERR_INTERNAL,
-                          "the answer is larger than limits.response_max (%zu bytes)", body->max),
-                  &text);
+    struct err_text text;
+    enum err e = call_check_body(body, &text);
+    if (e) {
+        call_fail(call, e, &text);
         return;
     }
     struct answer answer;

@@ -10,8 +10,8 @@ static void on_message(struct grpc_stream *stream, struct buffer *message) {
     struct buffer *body = call_body(stream->call);
     buffer_clear(body);
     enum err e = v2_proto_reflect(&arena, buffer_str(message), body, &text);
-    if (!e && body->full)
-        e = err_set(&text, ERR_INTERNAL, "the answer is larger than limits.response_max");
+    if (!e)
+        e = call_check_body(body, &text);
     if (e) {
         grpc_stream_fail(stream, e, &text);
     } else {

@@ -90,18 +90,11 @@ static void respond_parts(struct call *call, int status, const char *content_typ
                                                          .part_count = part_count});
 }
 
-static enum err check_size(const struct buffer *body, struct err_text *text) {
-    return body->full
-               ? err_set(text, ERR_INTERNAL,
-                         "the answer is larger than limits.response_max (%zu bytes)", body->max)
-               : ERR_OK;
-}
-
 void rest_respond(struct call *call, int status, const char *content_type) {
     struct answer answer = {.count = 0};
     if (call->body) {
         struct err_text text;
-        enum err e = check_size(&call->body->buffer, &text);
+        enum err e = call_check_body(&call->body->buffer, &text);
         if (e) {
             call_fail(call, e, &text);
             return;
@@ -212,7 +205,7 @@ static enum err rest_infer_write(struct call *call, const struct v2_infer_respon
     size_t blob_count = 0;
     enum err e = v2_infer_write(call->arena, response, body, ret->parts + 1, &blob_count, text);
     if (!e)
-        e = check_size(body, text);
+        e = call_check_body(body, text);
     if (e)
         return e;
     ret->parts[0] = buffer_str(body);
