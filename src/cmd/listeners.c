@@ -53,6 +53,23 @@ static enum err make_tls(struct server *server, enum door door, struct tls **ret
     return tls_new(&options, ret, text);
 }
 
+/* One listener a data loop, all on the port that the first one got. */
+static enum err open_on_loops(struct server *server, enum door door,
+                              struct listener_options *options, struct err_text *text) {
+    options->reuse_port = server->data_loop_count > 1;
+    for (uint32_t i = 0; i < server->data_loop_count; i++) {
+        struct data_loop *data = &server->data_loops[i];
+        bool grpc = door == DOOR_GRPC;
+        struct listener **at = grpc ? &data->grpc : &data->listener;
+        options->handler_context = grpc ? &data->api.grpc : &data->api.data;
+        enum err e = listener_open(data->loop, options, i == 0, at, text);
+        if (e)
+            return e;
+        options->port = listener_port(*at);
+    }
+    return ERR_OK;
+}
+
 static enum err open_data(struct server *server, struct listener_options options,
                           struct err_text *text) {
     options.name = "data";
@@ -60,16 +77,7 @@ static enum err open_data(struct server *server, struct listener_options options
     options.port = (uint16_t)server->config->http_port;
     options.connection_total = &server->data_connections;
     options.tls = server->data_tls;
-    options.reuse_port = server->data_loop_count > 1;
-    for (uint32_t i = 0; i < server->data_loop_count; i++) {
-        struct data_loop *data = &server->data_loops[i];
-        options.handler_context = &data->api.data;
-        enum err e = listener_open(data->loop, &options, i == 0, &data->listener, text);
-        if (e)
-            return e;
-        options.port = listener_port(data->listener);
-    }
-    return ERR_OK;
+    return open_on_loops(server, DOOR_DATA, &options, text);
 }
 
 static enum err open_grpc(struct server *server, struct listener_options options,
@@ -79,16 +87,7 @@ static enum err open_grpc(struct server *server, struct listener_options options
     options.port = (uint16_t)server->config->grpc_port;
     options.connection_total = &server->grpc_connections;
     options.tls = server->grpc_tls;
-    options.reuse_port = server->data_loop_count > 1;
-    for (uint32_t i = 0; i < server->data_loop_count; i++) {
-        struct data_loop *data = &server->data_loops[i];
-        options.handler_context = &data->api.grpc;
-        enum err e = listener_open(data->loop, &options, i == 0, &data->grpc, text);
-        if (e)
-            return e;
-        options.port = listener_port(data->grpc);
-    }
-    return ERR_OK;
+    return open_on_loops(server, DOOR_GRPC, &options, text);
 }
 
 static enum err open_management(struct server *server, struct listener_options options,
