@@ -127,12 +127,12 @@ def test_failed_runs_are_counted(start_server, repository, tmp_path, protocol):
 
 
 def test_a_request_without_answer_has_failed_in_time(start_server, repository, tmp_path):
-    repository.fake("slow", FIXED + "sleep_us 400000\n").settings("slow", QUEUED)
+    repository.fake("slow", FIXED + "sleep_us 800000\n").settings("slow", QUEUED)
     server = start_server({"repository.path": repository.path, "engine": "fake", "executors": 1})
     for protocol in ({"protocol": "rest"}, {"protocol": "grpc", "streams": 4, "connections": 1}):
-        # The first answer takes 0.4 s, and four at a time take longer than 0.9 s.
+        # The first answer takes 0.8 s, and four at a time take longer than 2 s.
         bench = Bench(server.url(), tmp_path)(
-            **{"model": "slow", "connections": 4, "requests": 4, "timeout": "900ms", **protocol})
+            **{"model": "slow", "connections": 4, "requests": 4, "timeout": "2s", **protocol})
         assert bench.code == 1, bench.errors
         assert bench.step["failures"].get("timeout", 0) > 0
         assert bench.step["requests"] == 4 == bench.step["latency_us"]["samples"]
@@ -228,7 +228,7 @@ def test_a_server_that_goes_away_is_a_failure(start_server, served_repository, t
     # Without the access log, of which the kill could leave half a line.
     server = start_server({**served_repository, "log.access": False})
     bench = Bench(server.url(), tmp_path)
-    process = bench.start(model="echo", connections=2, duration="1s")
+    process = bench.start(model="echo", connections=2, duration="4s")
     until(lambda: server.metrics().value("inferd_requests_total", model="echo") > 10)
     server.expected_exit = -signal.SIGKILL
     server.signal(signal.SIGKILL)
@@ -268,7 +268,7 @@ def test_json_can_go_to_standard_output(echo):
 
 
 def test_progress_is_shown_when_asked_for(echo):
-    options = {"model": "echo", "duration": "700ms"}
+    options = {"model": "echo", "duration": "2s"}
     assert "measuring" in echo.bench(**options, progress=True).errors
     assert echo.bench(**options).errors == ""
 
