@@ -38,12 +38,12 @@ struct call_codec {
     /* Answers that it is done: an order's success. */
     void (*succeed)(struct call *call);
     /* Names the model: fills call->match.model and .version. */
-    enum err (*infer_open)(struct call *call, struct err_text *text) MUST_CHECK;
+    MUST_CHECK enum err (*infer_open)(struct call *call, struct err_text *text);
     /* The rest of the request, against call->version's signature. */
-    enum err (*infer_read)(struct call *call, struct v2_infer_request *ret,
-                           struct err_text *text) MUST_CHECK;
-    enum err (*infer_write)(struct call *call, const struct v2_infer_response *response,
-                            struct answer *ret, struct err_text *text) MUST_CHECK;
+    MUST_CHECK enum err (*infer_read)(struct call *call, struct v2_infer_request *ret,
+                                      struct err_text *text);
+    MUST_CHECK enum err (*infer_write)(struct call *call, const struct v2_infer_response *response,
+                                       struct answer *ret, struct err_text *text);
     /* Bytes that the two above have to walk through, about. NULL: few. */
     uint64_t (*infer_read_size)(const struct call *call);
     uint64_t (*infer_write_size)(const struct call *call, const struct v2_infer_response *response);

@@ -249,6 +249,7 @@ static struct entry **find_link(const struct response_cache *cache, const struct
 /* Out of the table and into `gone`, to be let go without the lock. Under the lock. */
 static void take_out(struct part *part, struct entry **link, struct list *gone) {
     struct entry *entry = *link;
+    CHECK(entry);
     *link = entry->next;
     entry->next = NULL;
     list_remove(&entry->node);
@@ -302,7 +303,9 @@ uint32_t response_cache_put(struct response_cache *cache, const struct response_
     if (*link)
         take_out(part, link, &replaced);
     while (part->bytes + entry->bytes > cache->part_bytes_max) {
-        struct entry *oldest = CONTAINER_OF(list_first(&part->used), struct entry, node);
+        struct list_node *first = list_first(&part->used);
+        CHECK(first); /* an empty part has room for the largest entry */
+        struct entry *oldest = CONTAINER_OF(first, struct entry, node);
         take_out(part, find_link(cache, part, oldest->hash), &gone);
     }
     link = place_of(cache, part, key->hash);

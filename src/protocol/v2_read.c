@@ -194,7 +194,7 @@ static enum err read_outputs(struct v2_request *request, yyjson_val *array) {
     struct v2_reader *reader = request->reader;
     if (array && !yyjson_is_arr(array))
         return fail_member(reader, "outputs", "an array", array, (struct str){NULL, 0});
-    if (yyjson_arr_size(array) == 0) {
+    if (!array || yyjson_arr_size(array) == 0) {
         v2_request_ask_for_all(request);
         return ERR_OK;
     }
