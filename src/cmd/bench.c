@@ -327,8 +327,9 @@ static int finish(const struct bench *bench, const char *started) {
     };
     bool ok = write_reports(bench, &report);
     for (size_t i = 0; i < bench->steps_done; i++)
-        ok = ok && result_failed_beyond(bench->steps[i].total, config->allow.items,
-                                        config->allow.count) == 0;
+        ok = ok && result_measured(bench->steps[i].total) &&
+             result_failed_beyond(bench->steps[i].total, config->allow.items,
+                                  config->allow.count) == 0;
     if (is_stopped())
         return EXIT_INTERRUPTED;
     return ok ? 0 : EXIT_PROBLEM;

@@ -54,13 +54,17 @@ static enum err wrong_size(const struct output *output, uint64_t found, uint64_t
 
 /* ---- REST ---- */
 
-static uint64_t count_leaves(yyjson_val *value) {
+/* What is nested deeper than `depth` is no element: a hostile server does not say how deep we go.
+ */
+static uint64_t count_leaves(yyjson_val *value, unsigned depth) {
     size_t i, count;
     yyjson_val *one;
     uint64_t leaves = 0;
     if (!yyjson_is_arr(value))
         return 1;
-    yyjson_arr_foreach(value, i, count, one) leaves += count_leaves(one);
+    if (depth == 0)
+        return 0;
+    yyjson_arr_foreach(value, i, count, one) leaves += count_leaves(one, depth - 1);
     return leaves;
 }
 
@@ -91,7 +95,7 @@ static enum err check_json_output(yyjson_val *value, const struct signature *sig
     yyjson_val *size = yyjson_obj_get(yyjson_obj_get(value, "parameters"), "binary_data_size");
     if (!size) {
         yyjson_val *data = yyjson_obj_get(value, "data");
-        uint64_t found = yyjson_is_arr(data) ? count_leaves(data) : 0;
+        uint64_t found = yyjson_is_arr(data) ? count_leaves(data, TENSOR_RANK_MAX) : 0;
         return found == (uint64_t)tensor.count
                    ? ERR_OK
                    : wrong_size(&output, found, (uint64_t)tensor.count, text);

@@ -135,6 +135,11 @@ static void write_remarks(const struct report_step *step, struct buffer *out) {
     const struct result *total = step->total;
     write_rounds(step, out);
     write_failures(total, out);
+    if (!result_measured(total))
+        buffer_add_format(out,
+                          "  nothing could be measured: %llu requests of the warm-up had no answer "
+                          "or one that is no success\n",
+                          (unsigned long long)total->warmup_failed);
     if (total->unsent > 0)
         buffer_add_format(out,
                           "  %s%llu requests still waited for a connection when the window ended; "

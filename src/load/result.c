@@ -157,6 +157,10 @@ bool result_is_client_bound(const struct result *result) {
     return result_client_share(result) > client_busy;
 }
 
+bool result_measured(const struct result *result) {
+    return result->requests + result->unsent > 0 || result->warmup_failed == 0;
+}
+
 bool result_met_rate(const struct result *result) {
     return result->unsent <= (result->requests + result->unsent) / 100;
 }

@@ -54,6 +54,8 @@ double result_throughput(const struct result *result);   /* good answers a secon
 double result_client_share(const struct result *result); /* of one core, 0..1 */
 /* Is what was measured rather the load generator? Its core was busy for more than 90 %. */
 bool result_is_client_bound(const struct result *result);
+/* False: requests of the warm-up failed, and the measurement has none of its own. */
+bool result_measured(const struct result *result);
 /* Open loop: was all but 1 % of what was due sent? */
 bool result_met_rate(const struct result *result);
 /* µs of CPU the server spent on an answer; negative when not measured. */

@@ -36,7 +36,8 @@ static int on_message_begin(llhttp_t *parser) {
     wire->name_length = wire->value_length = 0;
     wire->in_value = false;
     buffer_clear(&wire->body);
-    return wire->tag ? 0 : HPE_USER;
+    /* Nor can it be for one that has begun since, but is not on its way. */
+    return wire->tag && wire->output.n == 0 ? 0 : HPE_USER;
 }
 
 static void keep_bytes(char *out, size_t size, size_t *length, struct str more) {

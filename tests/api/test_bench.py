@@ -1,6 +1,7 @@
 """The load generator: what it counts agrees with the server, and what it cannot say it does not."""
 
 import http.server
+import json
 import math
 import os
 import signal
@@ -222,6 +223,68 @@ def test_a_server_of_another_protocol_is_told(closing):
     bench = closing(protocol="get", path="/", http=2, requests=3)
     assert bench.code == 1 and bench.said is None
     assert "malformed" in bench.errors or "closed" in bench.errors
+
+
+class Odd(http.server.BaseHTTPRequestHandler):
+    """The metadata of a model `m`, and answers that are none."""
+
+    protocol_version = "HTTP/1.1"
+    answer = b""        # to inference requests
+    held = None         # an event: later requests than the first one wait for it
+    count = 0
+
+    def send(self, body):
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self):
+        row = {"datatype": "FP32", "shape": [-1, 4]}
+        self.send(json.dumps({"name": "m", "versions": ["1"], "platform": "",
+                              "inputs": [{"name": "INPUT0", **row}],
+                              "outputs": [{"name": "OUTPUT0", **row}]}).encode())
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        Odd.count += 1
+        if Odd.count > 1 and Odd.held:
+            Odd.held.wait()
+        self.send(Odd.answer)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def odd(tmp_path):
+    Odd.count, Odd.held = 0, threading.Event()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Odd) as one:
+        thread = threading.Thread(target=one.serve_forever)
+        thread.start()
+        yield Bench(f"http://127.0.0.1:{one.server_port}", tmp_path)
+        Odd.held.set()
+        one.shutdown()
+        thread.join()
+
+
+def answer_of(data):
+    return (b'{"outputs":[{"name":"OUTPUT0","datatype":"FP32","shape":[1,4],"data":%s}]}' % data)
+
+
+def test_an_answer_may_be_nested_as_deep_as_it_likes(odd):
+    depth = 1_000_000
+    Odd.answer = answer_of(b"[" * depth + b"1" + b"]" * depth)
+    odd(model="m", requests=1)
+    assert odd.code == 1 and "output 'OUTPUT0' has" in odd.errors
+
+
+def test_a_server_that_stands_still_from_the_warm_up_on_is_a_failure(odd):
+    Odd.answer = answer_of(b"[1,2,3,4]")
+    odd(model="m", connections=2, warmup="100ms", duration="200ms", timeout="600ms")
+    assert odd.code == 1, odd.table
+    assert odd.step["requests"] == 0 and odd.step["warmup_failed"] == 2
+    assert "nothing could be measured: 2 requests of the warm-up had no answer" in odd.table
 
 
 def test_a_server_that_goes_away_is_a_failure(start_server, served_repository, tmp_path):

@@ -129,6 +129,16 @@ static void test_an_answer_that_nothing_asked_for_is_refused(void **state) {
     assert_string_equal(wire_said(&fixture), "0:200 n=0\n");
 }
 
+static void test_an_answer_to_a_request_that_was_not_sent_yet_is_refused(void **state) {
+    (void)state;
+    begin();
+    fixture.begin_more = 2;
+    assert_int_equal(feed("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+                          "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+                     ERR_INVALID);
+    assert_string_equal(wire_said(&fixture), "0:200 n=0\n");
+}
+
 static void test_a_cancelled_request_closes_the_wire(void **state) {
     (void)state;
     begin();
@@ -150,6 +160,7 @@ int main(void) {
         TEST(test_a_cut_answer_is_none),
         TEST(test_what_is_no_answer_is_refused),
         TEST(test_an_answer_that_nothing_asked_for_is_refused),
+        TEST(test_an_answer_to_a_request_that_was_not_sent_yet_is_refused),
         TEST(test_a_cancelled_request_closes_the_wire),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
