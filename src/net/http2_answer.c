@@ -56,11 +56,11 @@ static void add_headers(struct nv_list *list, struct exchange *exchange,
 }
 
 static struct str number(uint64_t value, char to[NUMBER_BYTES]) {
-    char *p = to + NUMBER_BYTES;
+    size_t at = NUMBER_BYTES;
     do
-        *--p = (char)('0' + value % 10);
+        to[--at] = (char)('0' + value % 10);
     while ((value /= 10) > 0);
-    return (struct str){p, (size_t)(to + NUMBER_BYTES - p)};
+    return (struct str){to + at, NUMBER_BYTES - at};
 }
 
 static void submit_trailers(nghttp2_session *session, struct exchange *exchange) {
@@ -118,7 +118,9 @@ static void submit(struct exchange *exchange, const struct nv_list *list, bool b
     if (ANOMALY(failed))
         nghttp2_submit_rst_stream(h2->session, NGHTTP2_FLAG_NONE, exchange->h2.id,
                                   NGHTTP2_INTERNAL_ERROR);
-    listener_time(h2->connection->listener, &exchange->h2.timed, TIMEOUT_WRITE);
+    bool peer_has_to_take = exchange->h2.waiting > 0 || exchange->h2.answer_ended;
+    listener_time(h2->connection->listener, &exchange->h2.timed,
+                  peer_has_to_take ? TIMEOUT_WRITE : TIMEOUT_NONE);
     http2_schedule(h2);
 }
 
@@ -182,13 +184,16 @@ static struct exchange *stream_of(struct http_exchange *http) {
     return exchange;
 }
 
+/* There is more to take. While there is nothing, a stream may be silent for long. */
 static void resume(struct exchange *exchange) {
     struct http2 *h2 = exchange->h2.h2;
+    struct timed *timed = &exchange->h2.timed;
+    if (!list_linked(&timed->node))
+        listener_time(h2->connection->listener, timed, TIMEOUT_WRITE);
     if (!exchange->h2.deferred)
         return;
     exchange->h2.deferred = false;
     nghttp2_session_resume_data(h2->session, exchange->h2.id);
-    listener_time(h2->connection->listener, &exchange->h2.timed, TIMEOUT_WRITE);
     http2_schedule(h2);
 }
 

@@ -350,6 +350,20 @@ def test_a_stream_may_be_silent_for_long_and_then_send_much(start_server, reposi
         assert list(stream) == []
 
 
+def test_a_stream_may_be_silent_before_its_first_message(start_server, served_repository):
+    """The time limit of writing is for answers that the client does not take."""
+    server = start_server({**served_repository, "limits.write_timeout": "200ms"})
+    with stub(server) as one:
+        feed = Feed()
+        stream = one.ModelStreamInfer(feed, timeout=SECONDS)
+        for number in range(2):
+            threading.Event().wait(1)
+            feed.put(numbered(number))
+            assert_answer(next(stream), number)
+        feed.close()
+        assert list(stream) == []
+
+
 def test_a_stream_that_is_refused_at_its_head(start_server, served_repository, token_file):
     server = start_server({**served_repository, "data.token_file": token_file})
     token = ("authorization", "Bearer test-token")
