@@ -407,8 +407,7 @@ static void on_tick(uv_timer_t *timer) {
     for (unsigned i = 0; i < round->options->connections && round->phase != PHASE_DONE; i++) {
         struct lane *lane = &round->lanes[i];
         client_time_out(lane->client, now > timeout ? now - timeout : 0);
-        if (lane->client)
-            go_on(round, lane);
+        go_on(round, lane);
     }
     report_progress(round, now);
 }

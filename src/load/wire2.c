@@ -137,7 +137,8 @@ static nghttp2_nv nv_of(const struct wire_field *field) {
 static void wire2_begin(struct wire *base, void *tag, const struct wire_request *request) {
     struct wire2 *wire = wire2_of(base);
     struct stream *stream = wire->free;
-    CHECK(stream && tag);
+    CHECK(stream);
+    CHECK(tag);
     wire->free = stream->next_free;
     stream->used = true;
     stream->tag = tag;
