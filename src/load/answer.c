@@ -77,8 +77,9 @@ static enum err read_output(yyjson_val *value, struct output *ret, struct err_te
         return err_set(text, ERR_INVALID, "an output without name, datatype or shape");
     *ret = (struct output){.name = {yyjson_get_str(name), yyjson_get_len(name)},
                            .datatype = {yyjson_get_str(datatype), yyjson_get_len(datatype)}};
-    yyjson_arr_foreach(shape, i, count, dimension) ret->shape[ret->rank++] =
-        yyjson_is_int(dimension) ? yyjson_get_sint(dimension) : -1;
+    yyjson_arr_foreach(shape, i, count, dimension) {
+        ret->shape[ret->rank++] = yyjson_is_int(dimension) ? yyjson_get_sint(dimension) : -1;
+    }
     return ERR_OK;
 }
 
