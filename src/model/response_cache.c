@@ -90,8 +90,11 @@ static bool visit_key(const struct response_cache *cache, const struct response_
     return true;
 }
 
+/* Each piece is hashed with what came before it as the seed. */
 static bool visit_hash(void *context, const void *bytes, size_t n) {
-    return XXH3_128bits_update(context, bytes, n) == XXH_OK;
+    XXH128_hash_t *hash = context;
+    *hash = XXH3_128bits_withSeed(bytes, n, hash->low64 ^ hash->high64);
+    return true;
 }
 
 static bool visit_size(void *context, const void *bytes, size_t n) {
@@ -128,11 +131,8 @@ bool response_cache_key(const struct response_cache *cache, const struct tensor 
     size_t size = 0;
     if (!visit_key(cache, &key, visit_size, &size) || size > cache->entry_bytes_max)
         return false;
-    XXH3_state_t state;
-    XXH3_INITSTATE(&state);
-    CHECK(XXH3_128bits_reset_withSeed(&state, cache->seed) == XXH_OK);
-    CHECK(visit_key(cache, &key, visit_hash, &state));
-    XXH128_hash_t hash = XXH3_128bits_digest(&state);
+    XXH128_hash_t hash = {.low64 = cache->seed};
+    CHECK(visit_key(cache, &key, visit_hash, &hash));
     key.hash[0] = hash.low64;
     key.hash[1] = hash.high64;
     *ret = key;
