@@ -29,10 +29,9 @@ static struct item *item_of(struct call *call) {
 static void finish(struct item *item) {
     struct grpc_stream *stream = item->stream;
     struct infer_stream *own = stream->own;
-    bool complete = stream->state != GRPC_STREAM_GONE && item->call.err != ERR_CANCELLED;
-    call_finish(
-        &item->call,
-        &(struct http_sent){.status = 200, .bytes_out = item->bytes_out, .complete = complete});
+    call_finish(&item->call, &(struct http_sent){.status = 200,
+                                                 .bytes_out = item->bytes_out,
+                                                 .complete = item->call.err != ERR_CANCELLED});
     buffer_done(&item->message);
     arena_reset(&item->arena);
     list_remove(&item->node);
@@ -43,10 +42,16 @@ static void finish(struct item *item) {
 
 static void send(struct call *call, const struct answer *answer) {
     struct item *item = item_of(call);
+    struct grpc_stream *stream = item->stream;
     call->responded = true;
-    for (size_t i = 0; i < answer->count; i++)
-        item->bytes_out += answer->parts[i].n;
-    grpc_stream_write(item->stream, answer->parts, answer->count);
+    if (stream->state == GRPC_STREAM_OPEN) {
+        for (size_t i = 0; i < answer->count; i++)
+            item->bytes_out += answer->parts[i].n;
+        grpc_stream_write(stream, answer->parts, answer->count);
+    } else { /* nobody gets it: counted as what the stream failed of */
+        call->err = stream->call->err;
+        call->reason = stream->call->reason;
+    }
     if (!item->held)
         finish(item);
 }
