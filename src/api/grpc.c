@@ -181,14 +181,17 @@ static enum err read_headers(struct call *call, struct err_text *text) {
     return e ? e : grpc_coding_read(encoding, &call->request_coding, text);
 }
 
+size_t grpc_message_max(const struct call *call) {
+    const struct service_options *options = &call->loop->service->options;
+    return call->request_coding == CODING_IDENTITY ? options->message_bytes_max
+                                                   : options->inflated_bytes_max;
+}
+
 static enum err read_message(struct call *call, struct err_text *text) {
     const struct http_request *request = &call->exchange->request;
-    const struct service_options *options = &call->loop->service->options;
-    bool plain = call->request_coding == CODING_IDENTITY;
-    buffer_init(&call->inflated, options->inflated_bytes_max);
+    buffer_init(&call->inflated, 0);
     return grpc_unary_read((struct str){request->body, request->body_length}, call->request_coding,
-                           plain ? options->message_bytes_max : options->inflated_bytes_max,
-                           &call->inflated, &call->message, text);
+                           grpc_message_max(call), &call->inflated, &call->message, text);
 }
 
 void grpc_handle(struct call *call) {

@@ -22,6 +22,8 @@ void grpc_respond(struct call *call, const ProtobufCMessage *message);
 enum err grpc_read(struct call *call, const ProtobufCMessageDescriptor *descriptor,
                    ProtobufCMessage **ret, struct err_text *text) MUST_CHECK;
 
+/* The largest message of the call: as sent, or inflated when its messages may be compressed. */
+size_t grpc_message_max(const struct call *call);
 /* What grpc_codec and a stream's messages share. */
 enum err grpc_infer_open(struct call *call, struct err_text *text) MUST_CHECK;
 enum err grpc_infer_read(struct call *call, struct v2_infer_request *ret,

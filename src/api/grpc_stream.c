@@ -54,8 +54,8 @@ void grpc_stream_open(struct call *call, const struct grpc_stream_type *type, vo
     *stream = (struct grpc_stream){.call = call, .type = type, .own = own};
     stream->active_ns = now_of(stream);
     call->stream = stream;
-    grpc_reader_init(&stream->reader, call->request_coding, options->message_bytes_max);
-    buffer_init(&stream->waiting, options->message_bytes_max);
+    grpc_reader_init(&stream->reader, call->request_coding, grpc_message_max(call));
+    buffer_init(&stream->waiting, 2 * options->stream_window_bytes);
     list_add_last(&call->loop->streams, &stream->node);
     if (call->timeout_ns < UINT64_MAX - call->started_ns)
         loop_timer_start(call->loop->loop, &stream->deadline, call->started_ns + call->timeout_ns,
@@ -175,17 +175,29 @@ void grpc_stream_turn(struct grpc_stream *stream) {
         end(stream);
 }
 
+/* The stream's window bounds what waits. What has been read stands before it until there is more of
+ * that, so that each byte is moved about once: twice the window is enough. */
+static void keep_waiting(struct grpc_stream *stream, struct str bytes) {
+    struct buffer *waiting = &stream->waiting;
+    size_t left = waiting->used - stream->waiting_from;
+    if (stream->waiting_from >= left && left > 0) {
+        memmove(waiting->data, waiting->data + stream->waiting_from, left);
+        waiting->used = left;
+        stream->waiting_from = 0;
+    }
+    buffer_add(waiting, bytes.p, bytes.n);
+    if (waiting->full)
+        grpc_stream_fail(stream, ERR_NO_MEMORY, NULL);
+}
+
 void grpc_stream_data(struct grpc_stream *stream, struct str bytes, bool last) {
     CHECK(!stream->turning);
     stream->last |= last;
     stream->turning = true;
     if (stream->waiting.used == 0)
         read_messages(stream, &bytes);
-    if (bytes.n > 0 && stream->state == GRPC_STREAM_OPEN) {
-        buffer_add(&stream->waiting, bytes.p, bytes.n);
-        if (stream->waiting.full)
-            grpc_stream_fail(stream, ERR_BODY_TOO_LARGE, NULL);
-    }
+    if (bytes.n > 0 && stream->state == GRPC_STREAM_OPEN)
+        keep_waiting(stream, bytes);
     stream->turning = false;
     grpc_stream_turn(stream);
 }

@@ -43,7 +43,7 @@ struct grpc_stream {
     enum grpc_stream_state state;
     struct list_node node; /* loop->streams */
     struct grpc_reader reader;
-    struct buffer waiting; /* bytes that were not read yet */
+    struct buffer waiting; /* from waiting_from on: bytes that were not read yet */
     size_t waiting_from;
     bool last;          /* the client has sent all */
     bool turning;       /* inside grpc_stream_turn */

@@ -29,6 +29,7 @@ struct service_options {
     const char *const *cors_origins; /* "*" or origins; none: CORS is off */
     size_t cors_origin_count;
     uint64_t message_bytes_max;     /* of a gRPC message, as sent */
+    uint64_t stream_window_bytes;   /* what an HTTP/2 client may send before it is taken */
     uint64_t inflated_bytes_max;    /* of a compressed body */
     uint64_t tensor_bytes_max;      /* memory of one request's tensors */
     uint64_t loop_parse_bytes_max;  /* larger messages are read and written by the workers */

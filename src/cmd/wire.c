@@ -55,6 +55,7 @@ struct service_options wire_service(const struct server_config *config) {
         .cors_origins = (const char *const *)config->cors_origins.items,
         .cors_origin_count = config->cors_origins.count,
         .message_bytes_max = config->limits_body_max - GRPC_PREFIX_SIZE,
+        .stream_window_bytes = config->limits_http2_stream_window,
         .inflated_bytes_max = config->limits_inflated_max,
         .tensor_bytes_max = config->limits_tensors_max,
         .loop_parse_bytes_max = config->limits_loop_parse_max,

@@ -186,6 +186,41 @@ def test_a_stream_takes_no_more_than_it_may_have_in_flight(served, gate):
         assert sorted(int(found.infer_response.id) for found in stream) == list(range(count))
 
 
+def test_messages_that_wait_may_be_more_than_one_body(served, gate):
+    """The limit of a body is that of each message; what waits is bounded by the stream's window."""
+    server = served(batching__queue_max=1000, limits__body_max="2Ki")
+    count = IN_FLIGHT_MAX + 100
+    with stub(server) as one:
+        stream = one.ModelStreamInfer(iter([numbered(n, model="slow") for n in range(count)]),
+                                      timeout=SECONDS * 3)
+        until(lambda: in_flight(server) == IN_FLIGHT_MAX)
+        server.let_counts_settle()
+        gate.open()
+        assert sorted(int(found.infer_response.id) for found in stream) == list(range(count))
+
+
+def test_a_stream_that_is_always_behind_goes_on(start_server, repository):
+    """Something waits all the time, and in the end much more has waited than ever did at once."""
+    repository.fake("work", FIXED + "sleep_us 200\n").settings("work", NO_WARM_UP)
+    server = start_server({"repository.path": repository.path, "engine": "fake", "executors": 1,
+                           "limits.body_max": "2Ki", "limits.http2_stream_window": "64Ki"})
+    count = 4000
+    with stub(server) as one:
+        stream = one.ModelStreamInfer(iter([numbered(n, model="work") for n in range(count)]),
+                                      timeout=SECONDS * 3)
+        assert sum(found.error_message == "" for found in stream) == count
+
+
+def test_a_compressed_message_larger_than_the_limit(served):
+    server = served(limits__inflated_max="64Ki")
+    large = infer_request("echo", np.zeros((1, 50000), np.float32))
+    with stub(server) as one, pytest.raises(grpc.RpcError) as failure:
+        list(one.ModelStreamInfer(iter([large]), timeout=SECONDS,
+                                  compression=grpc.Compression.Gzip))
+    assert failure.value.code() == Code.RESOURCE_EXHAUSTED
+    assert "65536" in failure.value.details()
+
+
 def test_a_client_that_does_not_read_stops_being_read(start_server, repository):
     """The server holds a bounded part of the answers: its memory stays small."""
     repository.fake("echo", "input INPUT0 FP32 [-1,-1]\noutput OUTPUT0 FP32 [-1,-1]\n")
