@@ -1,12 +1,15 @@
 """/metrics, read with Prometheus' own parsers."""
 
 import math
+import struct
 import threading
 import time
 
 import numpy as np
 import pytest
 from testenv import until
+from testenv.grpcs import infer_request
+from testenv.http2 import Http2
 from testenv.v2 import array_tensor, request
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
@@ -218,6 +221,30 @@ def test_model_state_follows_the_models(start_server, repository, token_file):
     assert scrape.value("inferd_model_loads_total", model="add_sub", result="ok") == 1
     assert server.admin("unload", "add_sub").status == 200
     assert (server.metrics().value("inferd_model_ready", model="add_sub") or 0) == 0
+
+
+def test_messages_that_a_failed_stream_leaves_unanswered_are_no_successes(start_server, repository,
+                                                                          gate):
+    """One runs and one waits when the stream's time is over: both are counted as out of time."""
+    repository.fake("slow", f"input INPUT0 FP32 [1,4]\noutput OUTPUT0 FP32 [1,4]\n{gate.directive}")
+    repository.settings("slow", "warmup: false\nbatching:\n  inline_max: 0\n")
+    server = start_server({"repository.path": repository.path, "engine": "fake", "executors": 1})
+    one = infer_request("slow", np.zeros((1, 4), np.float32)).SerializeToString()
+
+    def count(code):
+        return server.metrics().value("inferd_requests_total", model="slow", code=code) or 0
+
+    with Http2(server.ports["grpc"]) as client:     # leaves the time to the server
+        stream = client.begin(
+            "POST", "/inference.GRPCInferenceService/ModelStreamInfer",
+            (struct.pack(">BI", 0, len(one)) + one) * 2,
+            {"content-type": "application/grpc", "te": "trailers", "grpc-timeout": "300m"})
+        until(lambda: count("504") == 1)
+        gate.open()
+        client.finish(stream)
+        assert dict(stream.trailers)["grpc-status"] == "4" and stream.body == b""
+    until(lambda: count("504") == 2)
+    assert count("200") == 0
 
 
 def test_refusals_below_routing_are_counted(counted):
