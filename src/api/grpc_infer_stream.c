@@ -32,11 +32,12 @@ static void finish(struct item *item) {
     call_finish(&item->call, &(struct http_sent){.status = 200,
                                                  .bytes_out = item->bytes_out,
                                                  .complete = item->call.err != ERR_CANCELLED});
-    buffer_done(&item->message);
     arena_reset(&item->arena);
     list_remove(&item->node);
     list_add_last(&own->spares, &item->node);
     stream->in_flight--;
+    stream->in_flight_bytes -= item->message.used;
+    buffer_done(&item->message);
     grpc_stream_turn(stream);
 }
 
@@ -122,6 +123,7 @@ static struct item *item_new(struct grpc_stream *stream, struct buffer *message)
     call_take_request_id(call, (struct str){NULL, 0});
     list_add_last(&own->items, &item->node);
     stream->in_flight++;
+    stream->in_flight_bytes += message->used;
     return item;
 }
 

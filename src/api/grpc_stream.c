@@ -116,8 +116,11 @@ static void end(struct grpc_stream *stream) {
 
 /* ---- In ---- */
 
+/* Of large messages there may be as many bytes in hand as one may have, and one message more. A
+ * type that counts none (in_flight_bytes) has none in hand for long. */
 static bool may_read(const struct grpc_stream *stream) {
     return stream->state == GRPC_STREAM_OPEN && stream->in_flight < GRPC_STREAM_IN_FLIGHT_MAX &&
+           stream->in_flight_bytes <= grpc_message_max(stream->call) &&
            stream->unsent <= GRPC_STREAM_UNSENT_MAX;
 }
 

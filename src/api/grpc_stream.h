@@ -6,9 +6,9 @@
  *
  * 1. Only grpc_stream_turn moves a stream on; every event comes to it last, and nobody touches the
  *    stream after it: it may be gone.
- * 2. While the type has as much in hand as it takes (in_flight), or the client reads too slowly,
- *    messages stay where they are and the client's window shrinks: only bytes that were read count
- *    as consumed.
+ * 2. While the type has as much in hand as it takes (in_flight, in_flight_bytes), or the client
+ *    reads too slowly, messages stay where they are and the client's window shrinks: only bytes
+ *    that were read count as consumed.
  * 3. The call is answered with its status when in_flight is 0.
  * Memory: heap, freed when the exchange has finished. Thread: the call's loop. */
 #pragma once
@@ -45,11 +45,12 @@ struct grpc_stream {
     struct grpc_reader reader;
     struct buffer waiting; /* from waiting_from on: bytes that were not read yet */
     size_t waiting_from;
-    bool last;          /* the client has sent all */
-    bool turning;       /* inside grpc_stream_turn */
-    uint32_t in_flight; /* messages that are not answered */
-    size_t unsent;      /* bytes of answers that the client has not taken */
-    uint64_t active_ns; /* when the last message came or was answered */
+    bool last;                /* the client has sent all */
+    bool turning;             /* inside grpc_stream_turn */
+    uint32_t in_flight;       /* messages that are not answered */
+    uint64_t in_flight_bytes; /* theirs */
+    size_t unsent;            /* bytes of answers that the client has not taken */
+    uint64_t active_ns;       /* when the last message came or was answered */
     struct loop_timer deadline, quiet;
 };
 

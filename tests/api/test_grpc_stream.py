@@ -186,10 +186,25 @@ def test_a_stream_takes_no_more_than_it_may_have_in_flight(served, gate):
         assert sorted(int(found.infer_response.id) for found in stream) == list(range(count))
 
 
+def test_large_messages_in_flight_are_bounded_by_their_bytes(start_server, repository, gate):
+    repository.fake("slow", "input INPUT0 FP32 [-1,-1]\noutput OUTPUT0 FP32 [-1,-1]\n"
+                    + gate.directive).settings("slow", NO_WARM_UP)
+    server = start_server({"repository.path": repository.path, "engine": "fake", "executors": 1,
+                           "limits.body_max": "64Ki"})
+    sent = [infer_request("slow", np.full((1, 10000), n, np.float32), id=str(n)) for n in range(10)]
+    with stub(server) as one:
+        stream = one.ModelStreamInfer(iter(sent), timeout=SECONDS * 3)
+        until(lambda: in_flight(server) == 2)
+        for _ in range(10):
+            assert in_flight(server) == 2, "40 KB fit 64, and one more"
+        gate.open()
+        assert sorted(int(found.infer_response.id) for found in stream) == list(range(10))
+
+
 def test_messages_that_wait_may_be_more_than_one_body(served, gate):
     """The limit of a body is that of each message; what waits is bounded by the stream's window."""
-    server = served(batching__queue_max=1000, limits__body_max="2Ki")
-    count = IN_FLIGHT_MAX + 100
+    server = served(batching__queue_max=1000, limits__body_max="8Ki")
+    count = IN_FLIGHT_MAX + 200
     with stub(server) as one:
         stream = one.ModelStreamInfer(iter([numbered(n, model="slow") for n in range(count)]),
                                       timeout=SECONDS * 3)
