@@ -1,6 +1,7 @@
 /* The life of versions with ONNX Runtime: real failures, real decisions, and memory that comes
  * back. */
 #include "model/support.h"
+#include "sanitized.h"
 
 #include "observe/machine.h"
 
@@ -11,16 +12,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
 /* ONNX Runtime is not instrumented, and its exit handlers confuse the thread sanitizer: the other
  * tests, with the fake engine, are for that. */
 #if defined(__SANITIZE_THREAD__)

@@ -1,23 +1,12 @@
 // In the steady state a request's body is read and its answer written without the heap: the arena
 // and the buffer are those of the request before. Counted at malloc itself; the sanitizers have
 // their own, so that under them nothing is counted.
+#include "sanitized.h"
 #include "v2_fixture.h"
 
 #include "base/check.h"
 
 #include <stdatomic.h>
-
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
 
 static atomic_size_t allocations;
 

@@ -1,22 +1,11 @@
 // Memory that the machine has not got is the server's trouble, not the request's: each call says
 // ERR_NO_MEMORY, and nothing aborts. Skipped under the sanitizers, which need all address space.
 #include "protocol/coding.h"
+#include "sanitized.h"
 #include "v2_fixture.h"
 
 #include <sys/resource.h>
 #include <zlib.h>
-
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
 
 enum { SIZE = 64 << 20, LEFT = 8 << 20 };
 
