@@ -59,12 +59,27 @@ static bool is_stopped(void) {
 
 /* ---- what to send ---- */
 
+static bool is_answered(const struct addrinfo *one) {
+    int fd = socket(one->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool ok = fd >= 0 && connect(fd, one->ai_addr, one->ai_addrlen) == 0;
+    if (fd >= 0)
+        close(fd);
+    return ok;
+}
+
+/* Of several addresses ("localhost" often has two) the first that is answered; without one, the
+ * first: the failure is then told like any other. */
 static enum err resolve(struct bench *bench, struct err_text *text) {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found;
     int e = getaddrinfo(bench->url.host, bench->url.port, &hints, &found);
     if (e)
         return err_set(text, ERR_NOT_READY, "%s: %s", bench->url.host, gai_strerror(e));
-    memcpy(&bench->address, found->ai_addr, found->ai_addrlen);
+    const struct addrinfo *chosen = found->ai_next ? found : NULL;
+    while (chosen && !is_answered(chosen))
+        chosen = chosen->ai_next;
+    if (!chosen)
+        chosen = found;
+    memcpy(&bench->address, chosen->ai_addr, chosen->ai_addrlen);
     freeaddrinfo(found);
     return ERR_OK;
 }
