@@ -178,17 +178,18 @@ static uint64_t rest_infer_read_size(const struct call *call) {
     return (uint64_t)json_length + (bytes - (uint64_t)json_length) / BINARY;
 }
 
-/* What an element takes as JSON, about; and compressing a byte is as much work as writing several.
- */
+/* What an element takes as JSON, about (of a text, what stands around it); and compressing a byte
+ * is as much work as writing several. */
 static uint64_t rest_infer_write_size(const struct call *call,
                                       const struct v2_infer_response *response) {
-    enum { ELEMENT = 10, DEFLATED = 4 };
+    enum { ELEMENT = 10, QUOTES = 3, DEFLATED = 4 };
     uint64_t binary = 0;
     uint64_t json = 0;
     for (size_t i = 0; i < response->request->output_count; i++) {
         const struct tensor *tensor = &response->outputs[i];
         if (tensor->datatype == DATATYPE_BYTES)
-            json += str_total(tensor->data, (size_t)tensor->count);
+            json +=
+                str_total(tensor->data, (size_t)tensor->count) + (uint64_t)tensor->count * QUOTES;
         else if (response->request->outputs[i].binary)
             binary += tensor_bytes(tensor);
         else

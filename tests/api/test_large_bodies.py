@@ -93,6 +93,22 @@ def test_a_large_json_answer_is_written_by_a_worker(started):
     assert cpu.work > 0
 
 
+def test_an_answer_of_many_empty_texts_is_written_by_a_worker(start_server, repository):
+    """Nothing but quotes and commas; they are written one by one all the same."""
+    repository.fake("texts", "input INPUT0 BYTES [-1]\noutput OUTPUT0 BYTES [-1]\n"
+                             "output OUTPUT1 BYTES [-1]\n")
+    server = start_server({"repository.path": repository.path, "engine": "fake", "loops": 1,
+                           "limits.loop_parse_max": "1Mi"})
+    texts = [""] * 250_000
+    body = json.dumps(request(tensor("INPUT0", "BYTES", [len(texts)], texts)),
+                      separators=(",", ":"))
+    assert len(body) < 1 << 20
+    with Shares(server) as cpu:
+        reply = server.infer("texts", body)
+    assert answer(reply) == {"OUTPUT0": texts, "OUTPUT1": texts}
+    assert cpu.work > 0
+
+
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
 def test_a_large_answer_is_compressed_by_a_worker(started, coding):
     server = started(limits__loop_parse_max="64Ki")
