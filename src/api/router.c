@@ -162,8 +162,11 @@ enum err route_find_rpc(const struct http_request *request, unsigned door,
                        STR_ARG(request->method_text));
     unsigned doors = route->doors | (route->needs == NEEDS_ADMIN_TOKEN ? extra_admin_doors : 0);
     if (!(doors & door))
-        return err_set(text, ERR_UNSUPPORTED, "%.*s is not answered on this listener",
-                       STR_ARG(request->path));
+        return err_set(text, ERR_UNSUPPORTED,
+                       "%.*s is not answered on this listener; the %s listener (port: %s.port) "
+                       "answers it",
+                       STR_ARG(request->path), route->doors & DOOR_GRPC ? "gRPC" : "management",
+                       route->doors & DOOR_GRPC ? "grpc" : "management");
     *ret = (struct route_match){.route = route};
     return ERR_OK;
 }

@@ -86,6 +86,9 @@ static void test_admin_calls_are_elsewhere_only_when_told(void **state) {
     /* Only admin calls come along. */
     assert_int_equal(ask(V2 "ModelInfer", DOOR_MANAGEMENT, DOOR_MANAGEMENT, &match, &text),
                      ERR_UNSUPPORTED);
+    assert_non_null(strstr(text.s, "the gRPC listener (port: grpc.port)"));
+    assert_int_equal(ask(load, DOOR_GRPC, 0, &match, &text), ERR_UNSUPPORTED);
+    assert_non_null(strstr(text.s, "the management listener (port: management.port)"));
 }
 
 /* Either protocol asks for the same token, and says as much of it in the log. */
