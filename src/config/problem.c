@@ -109,8 +109,16 @@ static bool is_last_part(struct str whole, struct str name) {
     return whole.n > name.n && str_ends(whole, name) && whole.p[whole.n - name.n - 1] == '.';
 }
 
+/* Is `name` the option's name without its last words ("batching.rows" of "batching.rows_max")? */
+static bool is_cut_short(struct str whole, struct str name) {
+    return whole.n > name.n + 1 && str_starts(whole, name) &&
+           (whole.p[name.n] == '_' || whole.p[name.n] == '-');
+}
+
 /* The option itself, and for keys the maps that it is in. */
 static void consider_option(struct guess *guess, struct str whole) {
+    if (is_cut_short(whole, guess->name))
+        consider_at(guess, whole, 1);
     if (is_last_part(whole, guess->name))
         consider_at(guess, whole, 1);
     consider(guess, whole);

@@ -165,6 +165,8 @@ static void test_unknown_key_comes_with_the_nearest_one(void **state) {
     assert_problem_has(
         "certificate_file: x",
         "unknown key \"certificate_file\" (did you mean http.tls.certificate_file?)");
+    assert_problem_has("batching: {rows: 3}",
+                       "unknown key \"batching.rows\" (did you mean batching.rows_max?)");
     assert_problems("zzzzzzzz: 1", "f.yaml:1: unknown key \"zzzzzzzz\"\n");
     assert_problem_has("http: {\"\": 1}", "unknown key \"http.\"");
     assert_problem_has("\"a\\nb\": 1", "unknown key \"a\\nb\"");
