@@ -27,12 +27,13 @@ static enum err read_request(void *context, const struct recorded_body *body,
 static size_t check_files(const struct server_config *config) {
     size_t problems = 0;
     static const enum door doors[] = {DOOR_DATA, DOOR_GRPC, DOOR_MANAGEMENT};
+    static const char *const keys[] = {"http", "grpc", "management"};
     for (size_t i = 0; i < ARRAY_LEN(doors); i++) {
         struct tls_options options;
         struct tls *tls = NULL;
         struct err_text text;
         if (wire_tls(config, doors[i], &options) && tls_new(&options, &tls, &text)) {
-            printf("%s\n", text.s);
+            printf("%s.tls: %s\n", keys[i], text.s);
             problems++;
         }
         tls_unref(&tls);

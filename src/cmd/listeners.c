@@ -50,7 +50,11 @@ static enum err make_tls(struct server *server, enum door door, struct tls **ret
     struct tls_options options;
     if (!wire_tls(server->config, door, &options))
         return ERR_OK;
-    return tls_new(&options, ret, text);
+    static const char *const keys[] = {
+        [DOOR_DATA] = "http", [DOOR_GRPC] = "grpc", [DOOR_MANAGEMENT] = "management"};
+    struct err_text why;
+    enum err e = tls_new(&options, ret, &why);
+    return e ? err_set(text, e, "%s.tls: %s", keys[door], why.s) : ERR_OK;
 }
 
 /* One listener a data loop, all on the port that the first one got. */

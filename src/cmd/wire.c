@@ -151,7 +151,8 @@ static enum err fill_batching(const struct model_config *config, struct batch_op
         ret->levels = 1;
     if (ret->default_level > ret->levels)
         return err_set(text, ERR_INVALID,
-                       "batching.default_priority_level is %u, batching.priority_levels %u",
+                       "batching.default_priority_level: found %u; allowed: 0 to %u, the number of "
+                       "batching.priority_levels",
                        ret->default_level, ret->levels);
     const struct counts preferred = {"batching.preferred_sizes", &config->batching_preferred_sizes,
                                      BATCH_PREFERRED_MAX};
@@ -223,8 +224,12 @@ enum err wire_read_model_options(const struct server_config *config, const char 
         if (e)
             err_set(text, e, "%.*s", STR_ARG(without_line_end(buffer_str(&problems))));
     }
-    if (!e)
-        e = fill_options(&owned->config, ret, text);
+    struct err_text why;
+    bool readable = e == ERR_OK;
+    if (readable)
+        e = fill_options(&owned->config, ret, &why);
+    if (readable && e)
+        err_set(text, e, "%s: %s", yaml.used > 0 ? path : model_dir, why.s);
     if (!e) {
         const struct config_map *map = &owned->config.execution_session;
         owned->session = mem_new_array(map->count, sizeof *owned->session);
