@@ -24,7 +24,7 @@ help: ## List the targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
 
 .PHONY: run
-run: ## Install what is missing, build, and serve the demonstration model
+run: ## Install what is missing, build, serve the demonstration model (RUN_ARGS=--http-port=8090)
 	@tools/deps.sh run
 	@tools/build.sh release
 	@echo "make: starting build/release/inferd $(RUN_COMMAND) $(RUN_ARGS)"
