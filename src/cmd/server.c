@@ -229,7 +229,9 @@ bool server_run(struct server *server) {
 void server_abandon(struct server *server) {
     struct log_line line;
     log_begin(&line, server->main_ring, LOG_WARN, "stopped");
-    log_c(&line, "reason", "drain.timeout passed while a model runs or loads");
+    log_c(&line, "reason",
+          server->drained ? "drain.timeout passed while a model runs or loads"
+                          : "requests or connections were left when the drain ended");
     log_end(&line);
     log_finish(server->log, NS_PER_S);
 }

@@ -166,6 +166,8 @@ def test_the_time_to_drain_is_bounded(served):
         started = time.monotonic()
         code = server.wait()
         assert time.monotonic() - started < 6 * PATIENCE
+    (line,) = server.logged("stopped")
+    assert "connections were left" in line["reason"]
     assert code in (0, 1)
     server.expected_exit = code
 
