@@ -34,6 +34,7 @@ struct wire2 {
     struct stream *free;
     struct buffer output;
     size_t received; /* up to FRAME_TYPE_AT */
+    bool goaway;     /* the server has sent one */
     bool failed;
 };
 
@@ -81,6 +82,13 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
     stream->answer.body_bytes += n;
     if (wire->wire.options.keep_bodies || stream->answer.status / 100 != 2)
         buffer_add(&stream->body, data, n);
+    return 0;
+}
+
+static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *context) {
+    (void)session;
+    struct wire2 *wire = context;
+    wire->goaway = wire->goaway || frame->hd.type == NGHTTP2_GOAWAY;
     return 0;
 }
 
@@ -180,6 +188,12 @@ static bool is_settings_first(struct wire2 *wire, const char *data, size_t n) {
     return at >= n || data[at] == NGHTTP2_SETTINGS;
 }
 
+/* nghttp2 ends the session by itself then, and ignores whatever follows. */
+static bool is_ending(const struct wire2 *wire) {
+    return !wire->goaway && !nghttp2_session_check_request_allowed(wire->session) &&
+           nghttp2_session_get_next_stream_id(wire->session) <= INT32_MAX;
+}
+
 static enum err wire2_feed(struct wire *base, const char *data, size_t n, struct err_text *text) {
     struct wire2 *wire = wire2_of(base);
     if (n > 0 && !is_settings_first(wire, data, n)) {
@@ -187,10 +201,11 @@ static enum err wire2_feed(struct wire *base, const char *data, size_t n, struct
         return err_set(text, ERR_INVALID, "not HTTP/2: the server does not begin with SETTINGS");
     }
     ssize_t used = nghttp2_session_mem_recv(wire->session, (const uint8_t *)data, n);
-    if (used >= 0)
+    if (used >= 0 && !is_ending(wire))
         return ERR_OK;
     wire->failed = true;
-    return err_set(text, ERR_INVALID, "not HTTP/2: %s", nghttp2_strerror((int)used));
+    return err_set(text, ERR_INVALID, "not HTTP/2: %s",
+                   used < 0 ? nghttp2_strerror((int)used) : "a frame breaks its rules");
 }
 
 static void wire2_end(struct wire *base) {
@@ -247,6 +262,7 @@ static void open_session(struct wire2 *wire) {
     nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
     CHECK(nghttp2_session_client_new(&wire->session, callbacks, wire) == 0);
     nghttp2_session_callbacks_del(callbacks);
     static const nghttp2_settings_entry settings[] = {

@@ -249,6 +249,18 @@ static void test_what_is_not_http2_is_refused(void **state) {
     assert_false(wire_is_open(fixture.wire));
 }
 
+static void test_what_breaks_the_rules_is_refused_at_once(void **state) {
+    (void)state;
+    struct err_text text;
+    /* HEADERS with an index of HPACK that does not exist. */
+    static const char head[] = {0, 0, 2, 1, 5, 0, 0, 0, 1, (char)0xbf, (char)0xff};
+    begin(0);
+    exchange();
+    assert_int_equal(wire_feed(fixture.wire, head, sizeof head, &text), ERR_INVALID);
+    assert_true(str_starts(str_of(text.s), STR("not HTTP/2")));
+    assert_false(wire_is_open(fixture.wire));
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
@@ -260,6 +272,7 @@ int main(void) {
         TEST(test_a_cancelled_request_says_nothing_and_frees_its_place),
         TEST(test_after_goaway_what_is_in_flight_ends_and_nothing_begins),
         TEST(test_what_is_not_http2_is_refused),
+        TEST(test_what_breaks_the_rules_is_refused_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
