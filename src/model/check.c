@@ -18,9 +18,13 @@ struct check {
     size_t problems;
 };
 
+/* Settings may have several problems, a line each. */
 static void add_problem(struct check *check, const char *model, const char *what) {
-    buffer_add_format(check->report, "%s: %s\n", model, what);
-    check->problems++;
+    for (const char *line = what; line; check->problems++) {
+        const char *end = strchrnul(line, '\n');
+        buffer_add_format(check->report, "%s: %.*s\n", model, (int)(end - line), line);
+        line = *end ? end + 1 : NULL;
+    }
 }
 
 static void add_finding(void *context, const char *model, bool problem, const char *what) {
@@ -52,9 +56,13 @@ static bool check_version(struct check *check, const struct scan_model *model,
         check->problems++;
         return false;
     }
-    buffer_add_format(check->report, "ok (%.1f ms; batching %s: %s)\n",
+    buffer_add_format(check->report, "ok (%.1f ms; batching %s: %s",
                       (double)(clock_now(manager->clock) - before) / NS_PER_MS,
                       decision.batching ? "on" : "off", decision.reason);
+    if (decision.recorded.requests)
+        buffer_add_format(check->report, "; recorded requests answered: %" PRIu32,
+                          decision.recorded.requests);
+    buffer_add_c(check->report, ")\n");
     return true;
 }
 

@@ -19,8 +19,25 @@ static void need_version(const struct review *review, const char *key,
     review->found(review->context, model->name, true, what);
 }
 
+/* What is read and has no effect. */
+static void note_idle(const struct review *review, const struct model_options *options,
+                      const struct review_model *model) {
+    const struct batch_rules *rules = &options->batch.rules;
+    bool reachable = true;
+    for (uint32_t i = 0; i < rules->preferred_count; i++)
+        reachable = reachable && rules->preferred[i] <= options->batch.rows_max;
+    if (!reachable)
+        review->found(review->context, model->name, false,
+                      "batching.preferred_sizes holds more than batching.rows_max: no batch is so "
+                      "large");
+    if (options->policy != VERSIONS_LISTED && options->listed_count > 0)
+        review->found(review->context, model->name, false,
+                      "versions.listed has no effect without versions.policy: listed");
+}
+
 void review_settings(const struct review *review, const struct model_options *options,
                      const struct engine *engine, const struct review_model *model) {
+    note_idle(review, options, model);
     if (options->default_version != 0)
         need_version(review, "versions.default", model, options->default_version);
     for (size_t i = 0; options->policy == VERSIONS_LISTED && i < options->listed_count; i++)

@@ -196,6 +196,35 @@ def test_check_names_everything_that_is_wrong(repository):
     assert "add_sub" in said
 
 
+def test_check_counts_each_problem_of_a_model_s_settings(repository):
+    repository.add("mlp").settings("mlp", "batching:\n  rows: 3\n  delay_max: 5\n")
+    done = run_inferd("check", *as_flags({"repository.path": repository.path}))
+    assert done.returncode == 1
+    first, second, end = done.stdout.splitlines()
+    assert first.startswith("mlp: ") and "did you mean batching.rows_max?" in first
+    assert second.startswith("mlp: ") and "batching.delay_max: found 5" in second
+    assert end == "2 problems"
+
+
+def test_a_default_level_beyond_the_levels_is_told_with_its_file(repository):
+    repository.add("mlp").settings(
+        "mlp", "batching: {priority_levels: 2, default_priority_level: 3}\n")
+    done = run_inferd("check", *as_flags({"repository.path": repository.path}))
+    assert done.returncode == 1
+    assert ("mlp/model.yaml: batching.default_priority_level: found 3; allowed: 0 to 2"
+            in done.stdout)
+
+
+@pytest.mark.parametrize("settings, note", [
+    ("batching: {rows_max: 16, preferred_sizes: [8, 64]}", "batching.preferred_sizes holds more"),
+    ("versions: {listed: [1]}", "versions.listed has no effect"),
+])
+def test_settings_without_effect_are_a_note(repository, settings, note):
+    repository.add("mlp").settings("mlp", settings + "\n")
+    done = run_inferd("check", *as_flags({"repository.path": repository.path}))
+    assert done.returncode == 0 and f"mlp: note: {note}" in done.stdout
+
+
 def test_a_key_that_onnx_runtime_would_ignore_is_told(repository, start_server):
     repository.add("add_sub").settings(
         "add_sub", "execution: {session: {session.set_denormals_as_zero: '1'}}\n")

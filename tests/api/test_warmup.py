@@ -118,5 +118,5 @@ def test_inferd_check_says_it(repository):
     done = run_inferd("check", "--repository-path", str(repository.path), "--engine", "fake")
     assert done.returncode == 1
     assert "echo version 1: warmup/bad.json: " in done.stdout
-    assert "good version 1: ok" in done.stdout
+    assert "good version 1: ok" in done.stdout and "requests answered: 1)" in done.stdout
     assert "1 problem" in done.stdout
