@@ -116,7 +116,7 @@ void check_model_config(struct reader *reader) {
 static void check_bench_target(struct reader *reader, const struct bench_config *config) {
     bool is_path = config->protocol == CONFIG_BENCH_GET || config->protocol == CONFIG_BENCH_POST;
     if (!is_path && !given(config->model))
-        need(reader, "model", "an empty text", "the name of a model");
+        need(reader, "model", "nothing", "the name of a model: --model=NAME");
     if (is_path && (!given(config->path) || config->path[0] != '/'))
         need(reader, "path", "none that begins with /", "one, with get and post");
     if (!is_path && given(config->path))

@@ -354,7 +354,7 @@ def test_it_runs_on_the_core_that_it_is_told_to(echo):
 
 
 @pytest.mark.parametrize(("arguments", "said"), [
-    ([], "model: found an empty text"),
+    ([], "model: found nothing"),
     (["--model=m", "--connections=0"], "an integer from 1 to 10000"),
     (["--model=m", "--conections=3"], "did you mean --connections?"),
     (["--model=m", "--url=https://h"], "TLS is not supported"),

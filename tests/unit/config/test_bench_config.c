@@ -70,7 +70,8 @@ static void test_flags_are_read(void **state) {
 
 static void test_what_options_need_of_each_other_is_said(void **state) {
     (void)state;
-    assert_problems("", "default: model: found an empty text; needed: the name of a model\n");
+    assert_problems("",
+                    "default: model: found nothing; needed: the name of a model: --model=NAME\n");
     assert_problems("--protocol get",
                     "default: path: found none that begins with /; needed: one, with get and "
                     "post\n");
