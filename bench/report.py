@@ -177,8 +177,8 @@ def case_rows(rounds, workload, with_bare=True):
     return rows
 
 
-HEAD = ("server", "protocol", "in flight", "requests/s", "÷ bare `Run`", "server CPU µs a request",
-        "core used", "p50 µs", "p99 µs")
+HEAD = ("server", "protocol", "in flight", "requests/s", "÷ bare `Run`",
+        "server CPU µs a request", "core used", "p50 µs", "p99 µs")
 
 
 def model_sections(result):

@@ -29,7 +29,8 @@ def client(inferd, server, workload, load, seconds):
     port = server.grpc_port if protocol == "grpc" else server.port
     command = [str(inferd), "bench", f"--url=http://127.0.0.1:{port}", f"--protocol={protocol}",
                f"--model={workload.model}", f"--data={workload.request}", "--quiet", "--json=-",
-               f"--connections={connections}", f"--duration={seconds}s", "--timeout=60s", "--allow=all"]
+               f"--connections={connections}", f"--duration={seconds}s", "--timeout=60s",
+               "--allow=all"]
     command += [f"--streams={streams}"] if streams > 1 else []
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                             text=True)

@@ -99,7 +99,8 @@ def test_the_requests_of_the_protocol_s_page_are_answered(documented):
     assert len(requests) == 2
     replies = [documented.infer("breast-cancer", request) for request in requests]
     assert [reply.status for reply in replies] == [200, 200], [reply.body for reply in replies]
-    assert requests[0] == json.loads((TREE / "models" / "breast-cancer" / "request.json").read_text())
+    committed = (TREE / "models" / "breast-cancer" / "request.json").read_text()
+    assert requests[0] == json.loads(committed)
     second = replies[1].json
     assert second["id"] == "42"
     assert [(output["name"], output["shape"]) for output in second["outputs"]] == [("label", [2])]
