@@ -58,11 +58,11 @@ static enum err read_version(struct call *call, struct err_text *text) {
     return e ? e : call_find_version(call, text);
 }
 
-/* A model that is there and does not serve is not ready; one that is not there is an error. */
+/* A model that is not there is not ready, as with Triton: an error is for what cannot be asked. */
 void rpc_model_ready(struct call *call) {
     struct err_text text;
     enum err e = read_version(call, &text);
-    if (e && e != ERR_NOT_READY) {
+    if (e && e != ERR_NOT_READY && e != ERR_NOT_FOUND) {
         call_fail(call, e, &text);
         return;
     }

@@ -56,7 +56,7 @@ def status_of(call):
 def test_health(client):
     assert client.is_server_live() and client.is_server_ready()
     assert client.is_model_ready("add_sub") and client.is_model_ready("add_sub", "1")
-    assert status_of(lambda: client.is_model_ready("nobody"))[0] == "StatusCode.NOT_FOUND"
+    assert not client.is_model_ready("nobody") and not client.is_model_ready("add_sub", "99")
 
 
 def test_metadata_is_what_rest_says(client, server):
