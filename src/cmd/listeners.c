@@ -8,6 +8,10 @@
 
 enum { LISTEN_BACKLOG = 1024, ADDRESS_MAX = 128, TRY_MAX = 256 };
 
+/* What a listener's settings are called. */
+static const char *const keys[] = {
+    [DOOR_DATA] = "http", [DOOR_GRPC] = "grpc", [DOOR_MANAGEMENT] = "management"};
+
 /* The address as a client on this machine writes it. */
 static const char *client_address(const char *host, uint16_t port, char out[ADDRESS_MAX]) {
     bool any = str_eq_c(STR("0.0.0.0"), host) || str_eq_c(STR("::"), host);
@@ -50,11 +54,15 @@ static enum err make_tls(struct server *server, enum door door, struct tls **ret
     struct tls_options options;
     if (!wire_tls(server->config, door, &options))
         return ERR_OK;
-    static const char *const keys[] = {
-        [DOOR_DATA] = "http", [DOOR_GRPC] = "grpc", [DOOR_MANAGEMENT] = "management"};
     struct err_text why;
     enum err e = tls_new(&options, ret, &why);
     return e ? err_set(text, e, "%s.tls: %s", keys[door], why.s) : ERR_OK;
+}
+
+/* net knows the address, but not which settings it comes from. */
+static enum err fail_open(enum door door, enum err e, const struct err_text *why,
+                          struct err_text *text) {
+    return err_set(text, e, "%s (set by %s.host and %s.port)", why->s, keys[door], keys[door]);
 }
 
 /* One listener a data loop, all on the port that the first one got. */
@@ -66,9 +74,10 @@ static enum err open_on_loops(struct server *server, enum door door,
         bool grpc = door == DOOR_GRPC;
         struct listener **at = grpc ? &data->grpc : &data->listener;
         options->handler_context = grpc ? &data->api.grpc : &data->api.data;
-        enum err e = listener_open(data->loop, options, i == 0, at, text);
+        struct err_text why;
+        enum err e = listener_open(data->loop, options, i == 0, at, &why);
         if (e)
-            return e;
+            return fail_open(door, e, &why, text);
         options->port = listener_port(*at);
     }
     return ERR_OK;
@@ -102,7 +111,9 @@ static enum err open_management(struct server *server, struct listener_options o
     options.tls = server->management_tls;
     options.handler_context = &server->control_api.management;
     options.limits = wire_limits(server->config);
-    return listener_open(server->control, &options, true, &server->management, text);
+    struct err_text why;
+    enum err e = listener_open(server->control, &options, true, &server->management, &why);
+    return e ? fail_open(DOOR_MANAGEMENT, e, &why, text) : ERR_OK;
 }
 
 static void log_all(struct server *server) {

@@ -275,6 +275,7 @@ def test_a_port_in_use_is_named(start_server, repository):
         done = run_inferd("serve", *as_flags({**options, f"{name}.port": taken}))
         assert done.returncode > 0
         assert str(taken) in done.stderr + done.stdout and "in use" in done.stderr + done.stdout
+        assert f"{name}.port" in done.stderr + done.stdout
 
 
 def test_a_host_that_is_no_address(repository):
