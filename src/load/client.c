@@ -80,7 +80,7 @@ static void end_connection(struct client *client, enum failure failure, const ch
     uv_close((uv_handle_t *)&client->socket, on_socket_closed);
     for (unsigned i = 0; i < client->options.streams; i++) {
         struct client_slot *slot = &client->slots[i];
-        if (!slot->busy)
+        if (!slot->busy || (slot->again && !client->closed))
             continue;
         slot->busy = false;
         client->in_flight--;
@@ -124,8 +124,15 @@ static void flush(struct client *client) {
     }
 }
 
+static bool is_quiet(const struct client *client) {
+    for (unsigned i = 0; i < client->options.streams; i++)
+        if (client->slots[i].busy && !client->slots[i].again)
+            return false;
+    return true;
+}
+
 static void settle(struct client *client) {
-    if (client->state == CLIENT_OPEN && client->in_flight == 0 && !wire_is_open(client->wire))
+    if (client->state == CLIENT_OPEN && !wire_is_open(client->wire) && is_quiet(client))
         end_connection(client, FAILURE_CLOSED, "closed");
     else
         flush(client);
@@ -171,6 +178,21 @@ static void on_refused(void *context, void *tag, const char *why) {
         client->options.failed(client->options.context, &slot, FAILURE_CLOSED, why);
 }
 
+static void on_untouched(void *context, void *tag) {
+    (void)context;
+    ((struct client_slot *)tag)->again = true;
+}
+
+static void send_again(struct client *client) {
+    for (unsigned i = 0; i < client->options.streams && wire_is_open(client->wire); i++) {
+        struct client_slot *slot = &client->slots[i];
+        if (!slot->busy || !slot->again)
+            continue;
+        slot->again = false;
+        wire_begin(client->wire, slot, slot->request);
+    }
+}
+
 static void on_connected(uv_connect_t *connect, int status) {
     struct client *client = connect->data;
     if (client->state != CLIENT_CONNECTING)
@@ -185,12 +207,14 @@ static void on_connected(uv_connect_t *connect, int status) {
                                    .keep_bodies = client->options.keep_bodies,
                                    .context = client,
                                    .answered = on_answered,
-                                   .refused = on_refused};
+                                   .refused = on_refused,
+                                   .untouched = on_untouched};
     client->wire = client->options.http2 ? wire2_new(&options) : wire1_new(&options);
     client->state = CLIENT_OPEN;
     client->connections++;
     (void)uv_tcp_nodelay(&client->socket, 1);
     CHECK(uv_read_start((uv_stream_t *)&client->socket, give_buffer, on_read) == 0);
+    send_again(client);
     flush(client);
     if (client->state == CLIENT_OPEN)
         client->options.ready(client->options.context);
@@ -244,6 +268,8 @@ void client_begin(struct client *client, const struct wire_request *request,
         slot++;
     *slot = what;
     slot->busy = true;
+    slot->again = false;
+    slot->request = request;
     slot->client = client;
     client->in_flight++;
     wire_begin(client->wire, slot, request);
@@ -258,7 +284,8 @@ void client_time_out(struct client *client, uint64_t before_ns) {
             continue;
         slot->busy = false;
         client->in_flight--;
-        wire_cancel(client->wire, slot);
+        if (!slot->again)
+            wire_cancel(client->wire, slot);
         client->options.failed(client->options.context, slot, FAILURE_TIMEOUT, "no answer in time");
     }
     settle(client);

@@ -3,7 +3,8 @@
  *
  *   CONNECTING --connected--> OPEN --ended, or to be closed--> CLOSING --closed--> CONNECTING
  *        \--no connection--> CLOSING --closed--> PAUSED --100 ms--> CONNECTING
- * In every state but OPEN nothing is in flight and client_can_begin() is false.
+ * In every state but OPEN nothing is in flight but what is to be sent again (a server that ends a
+ * connection names the requests it has not looked at), and client_can_begin() is false.
  * Thread: the loop's. Owns: handles, wire, slots. */
 #pragma once
 
@@ -21,6 +22,8 @@ struct client_slot {
     uint64_t sent_ns; /* the timeout counts from here */
     bool counted;     /* the owner's */
     bool busy;        /* the client's, like what follows */
+    bool again;       /* to be sent on the next connection */
+    const struct wire_request *request;
     struct client *client;
 };
 

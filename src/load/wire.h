@@ -46,6 +46,9 @@ struct wire_options {
     void (*answered)(void *context, void *tag, const struct wire_answer *answer);
     /* The request that began with `tag` will have none (HTTP/2: the stream was reset). */
     void (*refused)(void *context, void *tag, const char *why);
+    /* The server was about to end the connection and has not looked at the request that began with
+     * `tag`: it may be sent again on another one (RFC 9113, 8.7). */
+    void (*untouched)(void *context, void *tag);
 };
 
 enum { WIRE_BODY_MAX = 256 << 20 }; /* of a body that is kept; what comes beyond is cut */

@@ -113,6 +113,8 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error,
     release(wire, stream);
     if (tag && is_whole)
         options->answered(options->context, tag, &answer);
+    else if (tag && wire->goaway && error == NGHTTP2_REFUSED_STREAM)
+        options->untouched(options->context, tag);
     else if (tag)
         options->refused(options->context, tag, nghttp2_http2_strerror(error));
     return 0;

@@ -57,6 +57,15 @@ def test_counts_agree_with_the_servers(echo, protocol):
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS, ids=NAMES)
+def test_connections_that_the_server_ends_cost_no_request(start_server, served_repository, tmp_path,
+                                                          protocol):
+    server = start_server({**served_repository, "limits.connection_age_max": "200ms"})
+    bench = Bench(server.url(), tmp_path)(model="echo", connections=4, duration="2s", **protocol)
+    assert bench.code == 0, bench.errors
+    assert bench.step["failed"] == 0 and bench.step["reconnects"] > 4
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS, ids=NAMES)
 @pytest.mark.parametrize("data", [{}, {"data": REQUEST}], ids=["generated", "file"])
 def test_the_demonstration_model_answers(start_server, repository, tmp_path, protocol, data):
     server = start_server({"repository.path": repository.add("breast-cancer").path})
