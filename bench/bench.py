@@ -21,7 +21,7 @@ IN_FLIGHT = (1, 8, 64)
 REST_AND_GRPC = ("rest", "rest-binary", "grpc")
 PEER_PROTOCOLS = {"fastapi": ("rest",), "mlserver": ("rest", "grpc"), "kserve": ("rest", "grpc")}
 # Rounds, rounds of the peers, seconds of each load, seconds of each loop of bare runs.
-FULL, QUICK = (5, 2, 3, 1.0), (2, 1, 1, 0.3)
+FULL, QUICK = (3, 1, 3, 1.0), (2, 1, 1, 0.3)
 
 
 def arguments():
