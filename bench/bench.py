@@ -30,6 +30,8 @@ def arguments():
                         help="fewer and shorter rounds; the results go to build/bench")
     parser.add_argument("--peers", action="store_true",
                         help="measure the servers of bench/peers too (tools/deps.sh peers)")
+    parser.add_argument("--rounds", type=int, help=f"of inferd and nginx ({FULL[0]})")
+    parser.add_argument("--seconds", type=int, help=f"of each load ({FULL[2]})")
     parser.add_argument("--check", action="store_true", help="fail when a target is missed")
     parser.add_argument("--output", type=pathlib.Path, metavar="FOLDER",
                         help="where the results go (bench/results; with --quick build/bench)")
@@ -219,13 +221,15 @@ def main():
     folder = ROOT / "build/bench"
     folder.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
+    rounds, peer_rounds, seconds, bare_seconds = QUICK if options.quick else FULL
+    parameters = (options.rounds or rounds, peer_rounds, options.seconds or seconds, bare_seconds)
     commit, changed = machine.commit()
     now = datetime.datetime.now(datetime.timezone.utc)
     result = {
         "date": now.strftime("%Y-%m-%d"), "time": now.strftime("%H:%M:%SZ"), "commit": commit,
         "changed": changed, "mode": "quick" if options.quick else "full",
         "machine": machine.describe(),
-        **measure(options, folder, QUICK if options.quick else FULL),
+        **measure(options, folder, parameters),
     }
     result["wall_seconds"] = round(time.monotonic() - began)
     output = options.output or (folder if options.quick else ROOT / "bench/results")

@@ -62,6 +62,8 @@ def bench_command(inferd, server, workload, case, seconds):
     if case.protocol.startswith("static"):
         command += ["--protocol=post", f"--path={servers.NGINX_PATH}"]
         command += ["--http=2"] if multiplexed else []
+    elif case.protocol == "rest" and case.server in servers.PEERS:
+        command += ["--protocol=post", f"--path={rest_path(workload)}"]  # not all have metadata
     else:
         command += [f"--protocol={case.protocol}", f"--model={workload.model}"]
     return command + ([f"--streams={streams}"] if streams > 1 else [])
